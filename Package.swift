@@ -33,6 +33,8 @@ let system: [Target] = [
 
 /// Mathematics: never imports the wire.
 let mathematics: [Target] = [
+  shared("Tokenizers", exclude: ["Unicode/generate_tables.py"], []),
+  tests("Tokenizers"),
 ]
 
 /// The wire: never imports mathematics.

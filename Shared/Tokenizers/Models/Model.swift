@@ -1,0 +1,44 @@
+/// The third step of the pipeline: turns one piece of text into tokens.
+enum Model: Sendable {
+  case bpe(BPE)
+  case wordPiece(WordPiece)
+
+  /// Builds the component that `section` (the `model` of tokenizer.json) describes.
+  init(_ section: JSONSection) throws(TokenizerError) {
+    // Files of old versions lack the type.
+    switch try section.optionalString("type") ?? (section.object["merges"] == nil ? "" : "BPE") {
+    case "BPE": self = .bpe(try BPE(section))
+    case "WordPiece": self = .wordPiece(try WordPiece(section))
+    case let type:
+      throw TokenizerError(.unsupported, "\(section.path): model \"\(type)\" is not supported")
+    }
+  }
+
+  var vocabulary: Vocabulary {
+    switch self {
+    case .bpe(let model): model.vocabulary
+    case .wordPiece(let model): model.vocabulary
+    }
+  }
+
+  /// Appends the tokens of the piece `bytes[range]`.
+  @inline(__always)
+  func tokenize(
+    _ bytes: [UInt8],
+    _ range: Range<Int>,
+    _ workspace: inout BPE.Workspace,
+    into tokens: inout [ModelToken]
+  ) {
+    switch self {
+    case .bpe(let model): model.tokenize(bytes, range, &workspace, into: &tokens)
+    case .wordPiece(let model): model.tokenize(bytes, range, into: &tokens)
+    }
+  }
+}
+
+/// A token and where it ends; it begins where the one before it ends, the first with the piece.
+struct ModelToken {
+  var id: UInt32
+  /// A position in the bytes that were given to the model.
+  var end: Int
+}
