@@ -35,6 +35,8 @@ let system: [Target] = [
 let mathematics: [Target] = [
   shared("Tokenizers", exclude: ["Unicode/generate_tables.py"], []),
   tests("Tokenizers"),
+  shared("Checkpoints", path: "Shared/Models/Checkpoints", []),
+  tests("Checkpoints"),
 ]
 
 /// The wire: never imports mathematics.

@@ -1,0 +1,37 @@
+/// What is wrong with a checkpoint: a file that is missing, damaged or of a kind that is not supported.
+package struct CheckpointError: Error, Sendable, CustomStringConvertible {
+  /// The closed set of reasons.
+  package enum Code: Sendable, Hashable {
+    /// The file or folder does not exist.
+    case notFound
+    /// The operating system refused to open, read or map the file.
+    case unreadable
+    /// The file's content contradicts its format.
+    case malformed
+    /// The content is well formed, but describes something that is not supported.
+    case unsupported
+    /// The file holds no tensor of the name asked for.
+    case missingTensor
+  }
+
+  /// The reason, for programs.
+  package let code: Code
+  /// The name of the file at fault, without its folder.
+  package let file: String
+  /// The reason, for people: names the file, the tensor or key, and the values at fault.
+  package let message: String
+  /// The error beneath this one, where there is one.
+  package let cause: (any Error)?
+
+  /// Creates an error about `file` (its last path component is kept); the message starts with it.
+  package init(_ code: Code, file: String, _ message: String, cause: (any Error)? = nil) {
+    let name = file.split(separator: "/").last.map(String.init) ?? file
+    self.code = code
+    self.file = name
+    self.message = "\(name): \(message)"
+    self.cause = cause
+  }
+
+  /// The message.
+  package var description: String { message }
+}

@@ -1,0 +1,111 @@
+import Testing
+
+@testable import Checkpoints
+
+@Suite("Model configurations")
+struct ModelConfigurationTests {
+  let folder: TemporaryFolder
+
+  init() throws { folder = try TemporaryFolder() }
+
+  private static let llama: [String: String] = [
+    "architectures": #"["LlamaForCausalLM"]"#, "model_type": #""llama""#, "vocab_size": "100",
+    "hidden_size": "64", "num_hidden_layers": "2", "num_attention_heads": "8",
+    "intermediate_size": "96", "max_position_embeddings": "128", "rms_norm_eps": "1e-6",
+    "hidden_act": #""silu""#,
+  ]
+
+  /// The configuration of a small Llama with members changed (nil removes one).
+  private func configuration(
+    _ changes: [String: String?],
+    generation: String? = nil
+  ) throws -> ModelConfiguration {
+    var members = Self.llama
+    for (key, value) in changes { members[key] = value }
+    let body = members.map { "\"\($0.key)\": \($0.value)" }.joined(separator: ",")
+    try folder.write("config.json", "{\(body)}")
+    if let generation { try folder.write("generation_config.json", generation) }
+    return try ModelConfiguration(folder: folder.path)
+  }
+
+  @Test("the demo chat model is described")
+  func chatModel() throws {
+    let model = try ModelConfiguration(folder: demoModel("support-chat"))
+    #expect(model.architecture == "LlamaForCausalLM" && model.modelType == "llama")
+    #expect(model.task == .textGeneration && model.task.rawValue == "text-generation")
+    #expect(model.vocabularySize == 4096 && model.hiddenSize == 256 && model.layerCount == 6)
+    #expect(model.headCount == 8 && model.keyValueHeadCount == 4 && model.headSize == 32)
+    #expect(model.intermediateSize == 704 && model.contextTokens == 1024)
+    #expect(model.normEpsilon == 1e-6 && model.ropeTheta == 10000 && model.tieWordEmbeddings)
+    #expect(model.endOfSequenceIDs == [2] && model.labels.isEmpty && model.activation == "silu")
+  }
+
+  @Test("the demo entity model is described")
+  func entityModel() throws {
+    let model = try ModelConfiguration(folder: demoModel("ner-wikiann"))
+    #expect(model.task == .tokenClassification && model.typeVocabularySize == 2)
+    #expect(model.labels == ["O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC"])
+    #expect(model.normEpsilon == 1e-12 && model.ropeTheta == nil && model.activation == "gelu")
+    #expect(model.headSize == 32 && model.keyValueHeadCount == 12)
+    #expect(model.endOfSequenceIDs.isEmpty)
+  }
+
+  @Test("the rotary base is read in the old and the new form")
+  func rope() throws {
+    #expect(try configuration(["rope_theta": "5e5"]).ropeTheta == 500_000)
+    #expect(try configuration(["rope_theta": "7", "rope_scaling": "null"]).ropeTheta == 7)
+    #expect(
+      try configuration(["rope_parameters": #"{"rope_theta":9,"rope_type":"default"}"#]).ropeTheta
+        == 9
+    )
+    for scaling in [
+      #"{"rope_type":"yarn"}"#, #"{"type":"linear"}"#, #"{"partial_rotary_factor":0.5}"#,
+    ] {
+      let error = #expect(throws: CheckpointError.self) {
+        try configuration(["rope_scaling": scaling])
+      }
+      #expect(error?.code == .unsupported)
+    }
+  }
+
+  @Test("end ids come from generation_config.json as an id or a list, else from config.json")
+  func endIDs() throws {
+    #expect(try configuration(["eos_token_id": "[3,4]"]).endOfSequenceIDs == [3, 4])
+    #expect(
+      try configuration(["eos_token_id": "3"], generation: #"{"eos_token_id":[5,6]}"#)
+        .endOfSequenceIDs == [5, 6]
+    )
+    #expect(throws: CheckpointError.self) {
+      try configuration([:], generation: #"{"eos_token_id":100}"#)
+    }
+  }
+
+  @Test(
+    "values that contradict each other or their bounds are refused with the key",
+    arguments: [
+      ("vocab_size", nil), ("vocab_size", "0"), ("vocab_size", "\"4\""), ("hidden_size", "-1"),
+      ("hidden_size", "99999999999"), ("hidden_size", "63"), ("num_hidden_layers", "2000"),
+      ("num_key_value_heads", "3"), ("head_dim", "0"), ("hidden_act", nil), ("rms_norm_eps", nil),
+      ("rms_norm_eps", "-1"), ("architectures", "[]"), ("architectures", #"["BertForMaskedLM"]"#),
+      ("rope_theta", "0"), ("eos_token_id", "-1"), ("quantization_config", "{}"),
+      ("tie_word_embeddings", "1"),
+    ] as [(String, String?)]
+  )
+  func refuses(key: String, value: String?) {
+    let error = #expect(throws: CheckpointError.self) { try configuration([key: value]) }
+    #expect(error?.message.hasPrefix("config.json: \"\(key)\"") == true, "\(error?.message ?? "")")
+  }
+
+  @Test("labels must be numbered from 0 without a gap")
+  func labels() throws {
+    let token = ["architectures": #"["LlamaForTokenClassification"]"#]
+    let ordered = try configuration(
+      token.merging(["id2label": #"{"1":"B","0":"A"}"#]) { $1 }
+    )
+    #expect(ordered.labels == ["A", "B"])
+    #expect(try configuration(token).labels == ["LABEL_0", "LABEL_1"])
+    #expect(throws: CheckpointError.self) {
+      try configuration(token.merging(["id2label": #"{"0":"A","2":"B"}"#]) { $1 })
+    }
+  }
+}
