@@ -45,6 +45,35 @@ let wire: [Target] = [
 
 /// The services, where the two meet.
 let services: [Target] = [
+  .testTarget(name: "TidyTests", path: "Tests/TidyTests", swiftSettings: swiftSettings),
+  .target(
+    name: "Supervision",
+    dependencies: [
+      .product(name: "AsyncHTTPClient", package: "async-http-client"),
+      .product(name: "NIOCore", package: "swift-nio"),
+      .product(name: "NIOHTTP1", package: "swift-nio"),
+      .product(name: "Subprocess", package: "swift-subprocess"),
+      .product(name: "SystemPackage", package: "swift-system"),
+    ], path: "Services/CLI/Supervision", swiftSettings: swiftSettings),
+  .executableTarget(
+    name: "llmos",
+    dependencies: [
+      "Supervision",
+      .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      .product(name: "AsyncHTTPClient", package: "async-http-client"),
+      .product(name: "NIOCore", package: "swift-nio"),
+      .product(name: "NIOFoundationCompat", package: "swift-nio"),
+      .product(name: "NIOHTTP1", package: "swift-nio"),
+      .product(name: "NIOPosix", package: "swift-nio"),
+      .product(name: "SystemPackage", package: "swift-system"),
+      .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+    ], path: "Services/CLI/Commands", swiftSettings: swiftSettings),
+  tests(
+    "Supervision",
+    [
+      .product(name: "Subprocess", package: "swift-subprocess"),
+      .product(name: "SystemPackage", package: "swift-system"),
+    ]),
 ]
 
 let package = Package(

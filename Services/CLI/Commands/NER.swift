@@ -1,0 +1,81 @@
+import ArgumentParser
+
+#if canImport(FoundationEssentials)
+import FoundationEssentials
+#else
+import Foundation
+#endif
+
+/// `llmos ner`: the entities of a text.
+struct NER: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "ner",
+    abstract: "Finds the persons, organizations and places in a text."
+  )
+
+  @OptionGroup var gateway: GatewayOptions
+
+  @Option(help: "The model (default: the first entity model of the suite).")
+  var model: String?
+
+  @Option(help: "How tokens become entities: none, simple, first, average or max.")
+  var strategy = "simple"
+
+  @Flag(help: "Print the gateway's JSON.")
+  var json = false
+
+  @Argument(help: "The text.")
+  var text: [String]
+
+  func run() async throws {
+    let client = GatewayClient(address: gateway.gateway)
+    let answer = try await client.ner(
+      .init(
+        model: try await chosenModel(client),
+        inputs: text.joined(separator: " "),
+        parameters: .init(aggregationStrategy: strategy)
+      )
+    )
+    guard !json else {
+      Output.line(String(decoding: answer, as: UTF8.self))
+      return
+    }
+    let entities = try JSONDecoder().decode([Entity].self, from: answer)
+    guard !entities.isEmpty else {
+      Output.line("no entities")
+      return
+    }
+    Output.table(
+      [["ENTITY", "SCORE", "START", "END", "TEXT"]]
+        + entities.map { [$0.label, $0.scoreText, String($0.start), String($0.end), $0.word] }
+    )
+  }
+
+  private struct Entity: Decodable {
+    var entity: String?
+    var group: String?
+    var score: Double
+    var word: String
+    var start: Int
+    var end: Int
+
+    enum CodingKeys: String, CodingKey {
+      case entity, score, word, start, end
+      case group = "entity_group"
+    }
+
+    var label: String { group ?? entity ?? "" }
+    var scoreText: String {
+      let thousandths = Int((score * 1000).rounded())
+      let digits = String(thousandths % 1000)
+      return "\(thousandths / 1000)." + String(repeating: "0", count: 3 - digits.count) + digits
+    }
+  }
+
+  private func chosenModel(_ client: GatewayClient) async throws -> String {
+    if let model { return model }
+    guard let first = try await client.models().first(where: { $0.task == "token-classification" })
+    else { throw GatewayClient.Failure(description: "the suite has no entity model") }
+    return first.id
+  }
+}

@@ -1,0 +1,70 @@
+package import SystemPackage
+
+#if canImport(FoundationEssentials)
+import FoundationEssentials
+#else
+import Foundation
+#endif
+
+/// What a running suite says of itself, in `run/suite.json`.
+package struct SuiteDescription: Sendable, Codable, Equatable {
+  /// The supervisor's process id.
+  package let pid: Int32
+  /// Where the public API listens, such as `http://127.0.0.1:8080`.
+  package let gateway: String
+  /// Each service's ports.
+  package let ports: [String: ServicePorts]
+
+  /// A description of the suite that `pid` supervises.
+  package init(pid: Int32, ports: [Service: ServicePorts]) {
+    self.pid = pid
+    self.gateway = "http://127.0.0.1:\(ports[.gateway]?.http ?? 0)"
+    self.ports = Dictionary(uniqueKeysWithValues: ports.map { ($0.key.rawValue, $0.value) })
+  }
+
+  /// Reads the description of the suite that runs on `layout`, nil if none does.
+  ///
+  /// The lock decides, not the file: a supervisor that was killed leaves its file behind.
+  package static func running(on layout: SuiteLayout) -> SuiteDescription? {
+    guard SuiteLock.isHeld(layout.lock),
+      let data = FileManager.default.contents(atPath: layout.description.string)
+    else { return nil }
+    return try? JSONDecoder().decode(SuiteDescription.self, from: data)
+  }
+
+  /// Writes the description in one step.
+  package func write(to path: FilePath) throws(SupervisionError) {
+    do {
+      let encoder = JSONEncoder()
+      encoder.outputFormatting = [.sortedKeys, .prettyPrinted]
+      try encoder.encode(self).write(to: URL(filePath: path.string), options: .atomic)
+    } catch {
+      throw SupervisionError(
+        .files,
+        "cannot write \(path): \(error)",
+        cause: error
+      )
+    }
+  }
+}
+
+/// What a service says of itself in its ports file.
+package struct PortsReport: Sendable, Codable, Equatable {
+  /// The service's process id.
+  package let pid: Int32
+  /// The RPC port.
+  package let rpc: Int?
+  /// The admin port.
+  package let admin: Int?
+  /// The public HTTP port.
+  package let http: Int?
+
+  /// The report in `path`, nil while there is none.
+  package static func read(_ path: FilePath) -> PortsReport? {
+    guard let data = FileManager.default.contents(atPath: path.string) else { return nil }
+    return try? JSONDecoder().decode(PortsReport.self, from: data)
+  }
+
+  /// The ports alone.
+  package var ports: ServicePorts { ServicePorts(rpc: rpc, admin: admin, http: http) }
+}

@@ -1,0 +1,73 @@
+import Foundation
+import SystemPackage
+import Testing
+
+@testable import Supervision
+
+/// A folder that is removed at the end of a test.
+final class TemporaryFolder {
+  let path: FilePath
+
+  init() throws {
+    let url = FileManager.default.temporaryDirectory
+      .appending(path: "llmos-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+    path = FilePath(url.path)
+  }
+
+  deinit { try? FileManager.default.removeItem(atPath: path.string) }
+}
+
+@Suite("Files of a suite")
+struct SuiteFilesTests {
+  @Test("the lock is held by one at a time, and free again after its release")
+  func lockIsExclusive() throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path.appending("run").appending("lock")
+    try SuiteLayout(home: folder.path).create()
+    #expect(!SuiteLock.isHeld(path))
+    let lock = try SuiteLock(path)
+    #expect(SuiteLock.isHeld(path))
+    let error = #expect(throws: SupervisionError.self) { try SuiteLock(path) }
+    #expect(error?.message == "a suite already runs on \(folder.path)")
+    lock.release()
+    #expect(!SuiteLock.isHeld(path))
+  }
+
+  @Test("a description left behind by a killed supervisor is not believed")
+  func staleDescription() throws {
+    let folder = try TemporaryFolder()
+    let layout = SuiteLayout(home: folder.path)
+    try layout.create()
+    let written = SuiteDescription(
+      pid: 1,
+      ports: [.gateway: ServicePorts(rpc: nil, admin: 8100, http: 8080)]
+    )
+    try written.write(to: layout.description)
+    #expect(SuiteDescription.running(on: layout) == nil)
+    let lock = try SuiteLock(layout.lock)
+    defer { lock.release() }
+    #expect(SuiteDescription.running(on: layout) == written)
+    #expect(written.gateway == "http://127.0.0.1:8080")
+  }
+
+  @Test("the last line of a log is found, whatever its size")
+  func logTail() throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path.appending("a.log")
+    #expect(LogTail.lastLine(of: path) == nil)
+    for text in [
+      "", "one", "one\ntwo\n\n", String(repeating: "long line\n", count: 2000) + "two\n",
+    ] {
+      try Data(text.utf8).write(to: URL(filePath: path.string))
+      let expected = text.split(separator: "\n").last.map(String.init)
+      #expect(LogTail.lastLine(of: path) == expected)
+    }
+  }
+
+  @Test("the home folder is LLMOS_HOME, else ~/.llmos")
+  func home() {
+    #expect(SuiteLayout.defaultHome(environment: ["LLMOS_HOME": "/a", "HOME": "/b"]) == "/a")
+    #expect(SuiteLayout.defaultHome(environment: ["LLMOS_HOME": "", "HOME": "/b"]) == "/b/.llmos")
+  }
+}
