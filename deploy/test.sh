@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Installs what is missing and runs every test: generated code, style, unit tests, then the whole suite from outside.
+# Tests that compare with other systems use ../shared and a Python environment (LLMOS_PEERS, default
+# ~/.cache/llmos-peers); without them they skip and say why.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export LLMOS_PEERS=${LLMOS_PEERS:-$HOME/.cache/llmos-peers}
+shared=${LLMOS_SHARED:-$PWD/../shared}
+began=$SECONDS
+step() { printf '\n== %s (%d s)\n' "$1" $((SECONDS - began)); }
+
+step "packages"
+bash deploy/install.sh g++ libnghttp2-dev libprotobuf-c-dev libopenblas-dev libsqlite3-dev zlib1g-dev pkg-config curl \
+  protobuf-compiler protobuf-c-compiler libprotobuf-dev libprotoc-dev openssl python3-venv
+if [ -f "$shared/peers/setup.sh" ]; then bash "$shared/peers/setup.sh"; fi
+python=$LLMOS_PEERS/venv/bin/python
+[ -x "$python" ] || { python=.build/test-venv/bin/python; [ -x "$python" ] || python3 -m venv .build/test-venv; }
+"$python" -m pip install -q pytest pytest-timeout requests openai grpcio grpcio-tools
+
+step "format"
+git ls-files '*.swift' | grep -v -e '/Generated/' -e '\.pb\.swift$' | xargs swift format lint --strict --configuration .swift-format
+
+step "unit tests"
+swift build --build-tests --explicit-target-dependency-import-check error
+swift test --skip-build 2>&1 | tee .build/unit-tests.log
+
+step "generated code"
+bash deploy/generate.sh --check
+
+step "system tests, against release builds"
+bash deploy/build.sh
+"$python" -m pytest Tests/SystemTests -q --timeout 300
+
+step "done"
