@@ -41,6 +41,13 @@ let mathematics: [Target] = [
 
 /// The wire: never imports mathematics.
 let wire: [Target] = [
+  .target(
+    name: "CDescriptor", dependencies: ["CProtobufC"], path: "Shared/ProtoGen/CDescriptor"),
+  .executableTarget(
+    name: "ProtoGen", dependencies: ["CDescriptor"], path: "Shared/ProtoGen",
+    exclude: ["CDescriptor"], swiftSettings: swiftSettings),
+  tests("ProtoGen"),
+  .target(name: "CProto", dependencies: ["CProtobufC"], path: "Shared/CProto"),
 ]
 
 /// The services, where the two meet.
@@ -79,6 +86,7 @@ let services: [Target] = [
 let package = Package(
   name: "llmos",
   products: [
+    .executable(name: "protoc-gen-llmos-swift", targets: ["ProtoGen"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
