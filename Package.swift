@@ -48,6 +48,24 @@ let wire: [Target] = [
     exclude: ["CDescriptor"], swiftSettings: swiftSettings),
   tests("ProtoGen"),
   .target(name: "CProto", dependencies: ["CProtobufC"], path: "Shared/CProto"),
+  shared(
+    "ServiceKit",
+    [
+      .product(name: "Logging", package: "swift-log"),
+      .product(name: "NIOCore", package: "swift-nio"),
+      .product(name: "NIOHTTP1", package: "swift-nio"),
+      .product(name: "NIOPosix", package: "swift-nio"),
+      .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+      .product(name: "Yams", package: "Yams"),
+    ]),
+  tests(
+    "ServiceKit",
+    [
+      .product(name: "Logging", package: "swift-log"),
+      .product(name: "NIOCore", package: "swift-nio"),
+      .product(name: "NIOPosix", package: "swift-nio"),
+    ]),
 ]
 
 /// The services, where the two meet.
