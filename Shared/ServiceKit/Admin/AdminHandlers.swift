@@ -155,8 +155,10 @@ final class AdminHandler: ChannelInboundHandler {
       headers.add(name: "connection", value: "keep-alive")
     }
     let answer = HTTPResponseHead(
-      version: head.version, status: HTTPResponseStatus(statusCode: response.status),
-      headers: headers)
+      version: head.version,
+      status: HTTPResponseStatus(statusCode: response.status),
+      headers: headers
+    )
     context.write(wrapOutboundOut(.head(answer)), promise: nil)
     if head.method != .HEAD {
       context.write(wrapOutboundOut(.body(.byteBuffer(body))), promise: nil)

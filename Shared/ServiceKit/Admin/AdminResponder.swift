@@ -31,7 +31,10 @@ struct AdminResponder: Sendable {
     case "/readyz": return report("readyz", health.readiness())
     default:
       return Response(
-        status: 200, contentType: MetricsRegistry.expositionType, body: metrics.exposition())
+        status: 200,
+        contentType: MetricsRegistry.expositionType,
+        body: metrics.exposition()
+      )
     }
   }
 

@@ -52,7 +52,9 @@ package final class AdminServer: Sendable {
 
   /// Creates the endpoint; `start` opens it.
   package init(
-    metrics: MetricsRegistry, health: HealthRegistry, limits: Limits = Limits(),
+    metrics: MetricsRegistry,
+    health: HealthRegistry,
+    limits: Limits = Limits(),
     group: any EventLoopGroup
   ) {
     responder = AdminResponder(metrics: metrics, health: health)
@@ -95,7 +97,8 @@ package final class AdminServer: Sendable {
   }
 
   private static func configure(
-    _ pipeline: ChannelPipeline.SynchronousOperations, _ responder: AdminResponder,
+    _ pipeline: ChannelPipeline.SynchronousOperations,
+    _ responder: AdminResponder,
     _ limits: Limits
   ) throws {
     let gate = AdminGate(limits: limits)
@@ -107,7 +110,8 @@ package final class AdminServer: Sendable {
     try pipeline.addHandlers([
       HTTPResponseEncoder(),
       ByteToMessageHandler(
-        HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes, limitConfiguration: decoder)),
+        HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes, limitConfiguration: decoder)
+      ),
       HTTPServerPipelineHandler(),
       HTTPServerProtocolErrorHandler(),
       AdminHandler(responder: responder, gate: gate),

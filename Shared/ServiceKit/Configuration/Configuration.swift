@@ -38,7 +38,8 @@ package struct Configuration: Sendable {
   private let sources: [String: OptionSource]
 
   init(
-    options: [any DeclaredOption], values: [String: any OptionValue],
+    options: [any DeclaredOption],
+    values: [String: any OptionValue],
     sources: [String: OptionSource]
   ) {
     self.options = options
@@ -63,7 +64,11 @@ package struct Configuration: Sendable {
   /// exist), in the same words as the loader's; `predicate` is such as `is not a folder`.
   package func error(_ option: some DeclaredOption, _ predicate: String) -> ServiceKitError {
     ConfigurationSchema.error(
-      option, source: source(of: option), text: values[option.name]?.optionText ?? "", predicate)
+      option,
+      source: source(of: option),
+      text: values[option.name]?.optionText ?? "",
+      predicate
+    )
   }
 
   /// The configuration as YAML that a service reads back; secrets are masked.

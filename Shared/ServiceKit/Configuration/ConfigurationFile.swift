@@ -36,11 +36,15 @@ enum ConfigurationFile {
       data = try handle.readBounded(bytesMax + 1)
     } catch {
       throw ServiceKitError(
-        .invalidConfiguration, "configuration file \(name) cannot be read: \(reason(error))")
+        .invalidConfiguration,
+        "configuration file \(name) cannot be read: \(reason(error))"
+      )
     }
     guard data.count <= bytesMax else {
       throw ServiceKitError(
-        .invalidConfiguration, "configuration file \(name) is larger than \(bytesMax) bytes")
+        .invalidConfiguration,
+        "configuration file \(name) is larger than \(bytesMax) bytes"
+      )
     }
     guard let text = String(validating: data, as: UTF8.self) else {
       throw ServiceKitError(.invalidConfiguration, "configuration file \(name) is not UTF-8")
@@ -53,19 +57,25 @@ enum ConfigurationFile {
     let name = path.escapedForOneLine()
     guard aliasCount(text) <= aliasesMax else {
       throw ServiceKitError(
-        .invalidConfiguration, "configuration file \(name) has more than \(aliasesMax) aliases")
+        .invalidConfiguration,
+        "configuration file \(name) has more than \(aliasesMax) aliases"
+      )
     }
     let root: Node?
     do {
       root = try Parser(yaml: text).singleRoot()
     } catch {
       throw ServiceKitError(
-        .invalidConfiguration, "configuration file \(name)\(problem(error))")
+        .invalidConfiguration,
+        "configuration file \(name)\(problem(error))"
+      )
     }
     guard let root, !isNull(root) else { return [] }
     guard case .mapping(let mapping) = root else {
       throw ServiceKitError(
-        .invalidConfiguration, "configuration file \(name) is not a mapping of option names")
+        .invalidConfiguration,
+        "configuration file \(name) is not a mapping of option names"
+      )
     }
     var walker = Walker(path: path)
     try walker.walk(mapping, prefix: "", depth: 1)
@@ -78,7 +88,9 @@ enum ConfigurationFile {
     var nodes = 0
 
     mutating func walk(
-      _ mapping: Node.Mapping, prefix: String, depth: Int
+      _ mapping: Node.Mapping,
+      prefix: String,
+      depth: Int
     ) throws(ServiceKitError) {
       guard depth <= ConfigurationFile.depthMax else {
         throw fail(mapping.mark, "more than \(ConfigurationFile.depthMax) nested mappings")
@@ -95,7 +107,8 @@ enum ConfigurationFile {
           try walk(inner, prefix: name, depth: depth + 1)
         case .sequence(let items):
           settings.append(
-            RawSetting(name: name, value: .items(try scalars(items, of: name)), source: source))
+            RawSetting(name: name, value: .items(try scalars(items, of: name)), source: source)
+          )
         case .scalar(let scalar):
           guard !ConfigurationFile.isNull(value) else {
             throw fail(keyNode.mark, "option '\(name.escapedForOneLine())' has no value")
@@ -108,14 +121,17 @@ enum ConfigurationFile {
     }
 
     private mutating func scalars(
-      _ items: Node.Sequence, of name: String
+      _ items: Node.Sequence,
+      of name: String
     ) throws(ServiceKitError) -> [String] {
       var texts: [String] = []
       for item in items {
         try count(item.mark)
         guard case .scalar(let scalar) = item, !ConfigurationFile.isNull(item) else {
           throw fail(
-            item.mark, "an item of option '\(name.escapedForOneLine())' is not a plain value")
+            item.mark,
+            "an item of option '\(name.escapedForOneLine())' is not a plain value"
+          )
         }
         texts.append(scalar.string)
       }
@@ -132,7 +148,9 @@ enum ConfigurationFile {
     private func fail(_ mark: Mark?, _ text: String) -> ServiceKitError {
       let line = mark.map { ", line \($0.line)" } ?? ""
       return ServiceKitError(
-        .invalidConfiguration, "configuration file \(path.escapedForOneLine())\(line): \(text)")
+        .invalidConfiguration,
+        "configuration file \(path.escapedForOneLine())\(line): \(text)"
+      )
     }
   }
 

@@ -44,14 +44,17 @@ package struct ConfigurationSchema: Sendable {
     for option in options {
       precondition(
         byName.updateValue(option, forKey: option.name) == nil,
-        "option '\(option.name)' is declared twice")
+        "option '\(option.name)' is declared twice"
+      )
       precondition(
         byEnvironmentName.updateValue(option, forKey: option.environmentName) == nil
           && !Self.suiteVariables.contains(option.environmentName),
-        "option '\(option.name)': \(option.environmentName) is taken")
+        "option '\(option.name)': \(option.environmentName) is taken"
+      )
       precondition(
         !["config", "help", "version", "print-config"].contains(option.name),
-        "option '\(option.name)' is reserved")
+        "option '\(option.name)' is reserved"
+      )
     }
     for option in options {
       var prefix = ""
@@ -73,7 +76,8 @@ package struct ConfigurationSchema: Sendable {
   ///   asks for.
   /// - Throws: `ServiceKitError` with code `invalidConfiguration` and a message of one line.
   package func load(
-    arguments: [String], environment: [String: String]
+    arguments: [String],
+    environment: [String: String]
   ) throws(ServiceKitError) -> Request {
     let line = try parse(arguments: arguments)
     if line.help { return .print(help()) }
@@ -82,9 +86,18 @@ package struct ConfigurationSchema: Sendable {
     var loader = Loader()
     let variables = try settings(environment: environment)
     if let path = line.configurationFile ?? environment["LLMOS_CONFIG"], !path.isEmpty {
+      var lines: [String: Int] = [:]
       for setting in try ConfigurationFile.read(path) {
         guard let option = byName[setting.name] else {
           throw unknown(setting.name, spelled: setting.name, source: setting.source)
+        }
+        if case .file(_, let line) = setting.source,
+          let first = lines.updateValue(line, forKey: setting.name)
+        {
+          throw ServiceKitError(
+            .invalidConfiguration,
+            "option '\(setting.name)' (\(setting.source)) is given twice, first on line \(first)"
+          )
         }
         try loader.set(option, setting)
       }
@@ -97,12 +110,16 @@ package struct ConfigurationSchema: Sendable {
       guard let value = option.defaultItem else {
         throw ServiceKitError(
           .invalidConfiguration,
-          "option '\(option.name)' is required: set --\(option.name) or \(option.environmentName)")
+          "option '\(option.name)' is required: set --\(option.name) or \(option.environmentName)"
+        )
       }
       loader.values[option.name] = value
     }
     let configuration = Configuration(
-      options: options, values: loader.values, sources: loader.sources)
+      options: options,
+      values: loader.values,
+      sources: loader.sources
+    )
     return line.printConfiguration ? .print(configuration.yaml()) : .run(configuration)
   }
 
@@ -111,7 +128,8 @@ package struct ConfigurationSchema: Sendable {
     var sources: [String: OptionSource] = [:]
 
     mutating func set(
-      _ option: any DeclaredOption, _ setting: RawSetting
+      _ option: any DeclaredOption,
+      _ setting: RawSetting
     ) throws(ServiceKitError) {
       do {
         values[option.name] = try option.parse(setting.value)
@@ -123,7 +141,11 @@ package struct ConfigurationSchema: Sendable {
           case .items(let items): items.joined(separator: ",")
           }
         throw ConfigurationSchema.error(
-          option, source: setting.source, text: text, error.message)
+          option,
+          source: setting.source,
+          text: text,
+          error.message
+        )
       }
     }
   }
@@ -138,7 +160,9 @@ package struct ConfigurationSchema: Sendable {
       guard let option = byEnvironmentName[name] else {
         let guess = nearest(to: name, among: byEnvironmentName.keys)
         throw ServiceKitError(
-          .invalidConfiguration, "unknown \(source.description.escapedForOneLine())\(guess)")
+          .invalidConfiguration,
+          "unknown \(source.description.escapedForOneLine())\(guess)"
+        )
       }
       settings.append(RawSetting(name: option.name, value: .text(value), source: source))
     }
@@ -176,7 +200,8 @@ package struct ConfigurationSchema: Sendable {
           continue
         }
         guard let option = byName[name] else { continue }
-        if option.isList, let index = lists[name], case .items(let items) = line.settings[index].value
+        if option.isList, let index = lists[name],
+          case .items(let items) = line.settings[index].value
         {
           line.settings[index].value = .items(items + (try listItems(value)))
           continue
@@ -185,8 +210,11 @@ package struct ConfigurationSchema: Sendable {
         if option.isList { lists[name] = line.settings.count }
         line.settings.append(
           RawSetting(
-            name: name, value: option.isList ? .items(try listItems(value)) : .text(value),
-            source: .flag(name: "--\(name)")))
+            name: name,
+            value: option.isList ? .items(try listItems(value)) : .text(value),
+            source: .flag(name: "--\(name)")
+          )
+        )
       }
     }
     return line
@@ -202,12 +230,14 @@ package struct ConfigurationSchema: Sendable {
 
   /// Splits `--name=value`, or takes the value from the next argument.
   private func split(
-    _ argument: String, _ rest: inout ArraySlice<String>
+    _ argument: String,
+    _ rest: inout ArraySlice<String>
   ) throws(ServiceKitError) -> (name: String, value: String) {
     guard argument.hasPrefix("--"), argument.utf8.count > 2 else {
       throw ServiceKitError(
         .invalidConfiguration,
-        "unexpected argument '\(argument.escapedForOneLine())' (see --help)")
+        "unexpected argument '\(argument.escapedForOneLine())' (see --help)"
+      )
     }
     let body = argument.dropFirst(2)
     let name = String(body.prefix { $0 != "=" })
@@ -230,31 +260,43 @@ package struct ConfigurationSchema: Sendable {
   // MARK: - Errors
 
   static func error(
-    _ option: some DeclaredOption, source: OptionSource, text: String, _ predicate: String
+    _ option: some DeclaredOption,
+    source: OptionSource,
+    text: String,
+    _ predicate: String
   ) -> ServiceKitError {
     let value = option.isSecret ? "the value" : "'\(text.escapedForOneLine())'"
     return ServiceKitError(
-      .invalidConfiguration, "option '\(option.name)' (\(source)): \(value) \(predicate)")
+      .invalidConfiguration,
+      "option '\(option.name)' (\(source)): \(value) \(predicate)"
+    )
   }
 
   private func unknown(
-    _ name: String, spelled: String, source: OptionSource
+    _ name: String,
+    spelled: String,
+    source: OptionSource
   ) -> ServiceKitError {
     let guess = nearest(to: name, among: byName.keys, prefix: spelled.hasPrefix("--") ? "--" : "")
     switch source {
     case .flag:
       return ServiceKitError(
-        .invalidConfiguration, "unknown flag \(spelled.escapedForOneLine())\(guess)")
+        .invalidConfiguration,
+        "unknown flag \(spelled.escapedForOneLine())\(guess)"
+      )
     default:
       return ServiceKitError(
         .invalidConfiguration,
-        "unknown option '\(spelled.escapedForOneLine())' (\(source))\(guess)")
+        "unknown option '\(spelled.escapedForOneLine())' (\(source))\(guess)"
+      )
     }
   }
 
   /// `; did you mean …?` for the nearest name, if one is near.
   private func nearest(
-    to name: String, among names: some Collection<String>, prefix: String = ""
+    to name: String,
+    among names: some Collection<String>,
+    prefix: String = ""
   ) -> String {
     guard name.utf8.count <= 64 else { return "" }
     let best = names.map { (distance: editDistance(name, $0), name: $0) }

@@ -29,34 +29,70 @@ package struct ServiceOption<Value: OptionValue>: DeclaredOption {
   /// What is wrong with a value, as a predicate such as `is not a folder`, or `nil`.
   private let problem: @Sendable (Value) -> String?
 
-  /// Declares an option; `default: nil` (of a non-optional type) makes it required.
+  /// Declares an option; `problem` says what is wrong with a value, as a predicate such as
+  /// `is not a folder`, and sees a value of every source but the default.
   package init(
-    _ name: String, default defaultValue: Value?, unit: String? = nil, help: String,
-    secret: Bool = false, allowed: String? = nil,
+    _ name: String,
+    default defaultValue: Value,
+    unit: String? = nil,
+    help: String,
+    secret: Bool = false,
+    allowed: String? = nil,
     problem: @escaping @Sendable (Value) -> String? = { _ in nil }
   ) {
-    precondition(Self.isValid(name: name), "option name '\(name)' is malformed")
-    if let defaultValue, let problem = problem(defaultValue) {
-      preconditionFailure("option '\(name)': the default \(problem)")
-    }
-    self.name = name
-    self.defaultValue = defaultValue
-    self.unit = unit
-    self.help = help
-    self.isSecret = secret
-    self.allowed = allowed
-    self.problem = problem
+    self.init(name, defaultValue, unit, help, secret, allowed, problem)
   }
 
   /// Declares an option whose value lies in `range`.
   package init(
-    _ name: String, default defaultValue: Value?, in range: ClosedRange<Value>,
-    unit: String? = nil, help: String
+    _ name: String,
+    default defaultValue: Value,
+    in range: ClosedRange<Value>,
+    unit: String? = nil,
+    help: String
   ) where Value: Comparable {
+    precondition(range.contains(defaultValue), "option '\(name)': the default is out of range")
     let text = "\(range.lowerBound.optionText)...\(range.upperBound.optionText)"
     self.init(
-      name, default: defaultValue, unit: unit, help: help, allowed: text,
-      problem: { range.contains($0) ? nil : "is outside \(text)" })
+      name,
+      defaultValue,
+      unit,
+      help,
+      false,
+      text,
+      { range.contains($0) ? nil : "is outside \(text)" }
+    )
+  }
+
+  /// Declares an option that has no default and must be set.
+  package init(
+    required name: String,
+    unit: String? = nil,
+    help: String,
+    secret: Bool = false,
+    allowed: String? = nil,
+    problem: @escaping @Sendable (Value) -> String? = { _ in nil }
+  ) {
+    self.init(name, nil, unit, help, secret, allowed, problem)
+  }
+
+  private init(
+    _ name: String,
+    _ defaultValue: Value?,
+    _ unit: String?,
+    _ help: String,
+    _ isSecret: Bool,
+    _ allowed: String?,
+    _ problem: @escaping @Sendable (Value) -> String?
+  ) {
+    precondition(Self.isValid(name: name), "option name '\(name)' is malformed")
+    self.name = name
+    self.defaultValue = defaultValue
+    self.unit = unit
+    self.help = help
+    self.isSecret = isSecret
+    self.allowed = allowed
+    self.problem = problem
   }
 
   package var type: String { Value.optionType }

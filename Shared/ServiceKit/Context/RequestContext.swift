@@ -48,7 +48,10 @@ package struct RequestContext: Sendable, Equatable {
   /// lower-case hexadecimal, ids not zero; later versions may append fields.
   package static func isValid(traceparent: String) -> Bool {
     let parts = traceparent.utf8.split(
-      separator: UInt8(ascii: "-"), maxSplits: 4, omittingEmptySubsequences: false)
+      separator: UInt8(ascii: "-"),
+      maxSplits: 4,
+      omittingEmptySubsequences: false
+    )
     guard parts.count >= 4, zip(parts, [2, 32, 16, 2]).allSatisfy({ $0.count == $1 }),
       parts.prefix(4).allSatisfy({ $0.allSatisfy(isLowerHexadecimal) })
     else { return false }

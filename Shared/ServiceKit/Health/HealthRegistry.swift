@@ -147,7 +147,9 @@ package final class HealthRegistry: Sendable {
   package func readiness() -> [CheckResult] {
     state.withLock { state in
       let phase = CheckResult(
-        name: "phase", failure: state.phase == .ready ? nil : state.phase.rawValue)
+        name: "phase",
+        failure: state.phase == .ready ? nil : state.phase.rawValue
+      )
       return [phase]
         + state.checks.sorted { $0.key < $1.key }
         .map { CheckResult(name: $0.key, failure: $0.value) }
@@ -164,7 +166,9 @@ package final class HealthRegistry: Sendable {
   /// The stream ends after the process began draining; nil if there are too many watchers.
   package func watch(_ service: String) -> AsyncStream<ServingStatus>? {
     let (stream, continuation) = AsyncStream.makeStream(
-      of: ServingStatus.self, bufferingPolicy: .bufferingNewest(1))
+      of: ServingStatus.self,
+      bufferingPolicy: .bufferingNewest(1)
+    )
     let id = state.withLock { state -> UInt64? in
       guard state.watchers.count < Self.watchersMax else { return nil }
       let status = state.status(of: service)
@@ -173,7 +177,10 @@ package final class HealthRegistry: Sendable {
         continuation.finish()
       } else {
         state.watchers[state.nextWatcher] = Watcher(
-          service: service, continuation: continuation, last: status)
+          service: service,
+          continuation: continuation,
+          last: status
+        )
       }
       state.nextWatcher += 1
       return state.nextWatcher - 1

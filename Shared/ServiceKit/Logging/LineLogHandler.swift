@@ -24,7 +24,10 @@ package struct LineLogHandler: LogHandler {
   }
 
   init(
-    service: String, format: LogFormat, level: Logger.Level, sink: any LogSink,
+    service: String,
+    format: LogFormat,
+    level: Logger.Level,
+    sink: any LogSink,
     now: @escaping @Sendable () -> Timestamp
   ) {
     self.service = service
@@ -73,12 +76,18 @@ package enum ServiceLogging {
   private static let bootstrap: Void = LoggingSystem.bootstrap { _ in
     let now = backend.withLock { $0 }
     return LineLogHandler(
-      service: now.service, format: now.format, level: now.level, sink: now.sink)
+      service: now.service,
+      format: now.format,
+      level: now.level,
+      sink: now.sink
+    )
   }
 
   /// Makes every logger created from now on write lines for `service`.
   package static func install(
-    service: String, format: LogFormat, level: Logger.Level,
+    service: String,
+    format: LogFormat,
+    level: Logger.Level,
     sink: any LogSink = StandardErrorSink.shared
   ) {
     backend.withLock {

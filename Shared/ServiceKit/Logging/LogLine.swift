@@ -43,7 +43,9 @@ struct LogLine {
 
   /// Adds a metadata field under a name that cannot clash or break the line.
   mutating func add(metadata name: String, _ value: Logger.MetadataValue) {
-    var clean = String(String.UnicodeScalarView(name.unicodeScalars.prefix(64).map(Self.nameScalar)))
+    var clean = String(
+      String.UnicodeScalarView(name.unicodeScalars.prefix(64).map(Self.nameScalar))
+    )
     if clean.isEmpty { clean = "_" }
     var field = separator(Self.reserved.contains(clean) ? "meta_\(clean)" : clean)
     switch (format, value) {
@@ -146,7 +148,9 @@ struct LogLine {
   }
 
   private static func appendJSON(
-    _ value: Logger.MetadataValue, to field: inout [UInt8], depth: Int
+    _ value: Logger.MetadataValue,
+    to field: inout [UInt8],
+    depth: Int
   ) {
     guard depth < depthMax, field.count < bytesMax else {
       appendQuoted("…", to: &field)

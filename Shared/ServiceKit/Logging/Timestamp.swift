@@ -14,7 +14,8 @@ struct Timestamp: Sendable, Equatable {
     var time = timespec()
     clock_gettime(CLOCK_REALTIME, &time)
     return Timestamp(
-      milliseconds: Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000)
+      milliseconds: Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
+    )
   }
 
   /// RFC 3339 in UTC with milliseconds: `2026-11-21T09:15:00.123Z`.

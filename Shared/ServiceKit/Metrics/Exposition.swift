@@ -36,8 +36,11 @@ extension MetricsRegistry {
   }
 
   private static func append(
-    _ family: MetricFamily<Histogram>, _ values: [String], _ state: HistogramStorage.State,
-    _ bounds: [Double], to text: inout String
+    _ family: MetricFamily<Histogram>,
+    _ values: [String],
+    _ state: HistogramStorage.State,
+    _ bounds: [Double],
+    to text: inout String
   ) {
     let labels = family.labels + ["le"]
     var total: UInt64 = 0
@@ -51,13 +54,20 @@ extension MetricsRegistry {
   }
 
   private static func header(
-    _ name: String, _ help: String, _ type: String, to text: inout String
+    _ name: String,
+    _ help: String,
+    _ type: String,
+    to text: inout String
   ) {
     text += "# HELP \(name) \(escape(help, quotes: false))\n# TYPE \(name) \(type)\n"
   }
 
   private static func sample(
-    _ name: String, _ labels: [String], _ values: [String], _ value: Double, to text: inout String
+    _ name: String,
+    _ labels: [String],
+    _ values: [String],
+    _ value: Double,
+    to text: inout String
   ) {
     text += name
     if !labels.isEmpty {

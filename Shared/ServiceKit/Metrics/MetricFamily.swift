@@ -16,7 +16,10 @@ final class AtomicNumber: Sendable {
     while true {
       let new = (Double(bitPattern: old) + amount).bitPattern
       let result = bits.weakCompareExchange(
-        expected: old, desired: new, ordering: .relaxed)
+        expected: old,
+        desired: new,
+        ordering: .relaxed
+      )
       if result.exchanged { return }
       old = result.original
     }
@@ -36,7 +39,10 @@ final class MetricFamily<Series: Sendable>: Sendable {
   private let series = Mutex<[[String]: Series]>([:])
 
   init(
-    name: String, help: String, labels: [String], seriesMax: Int,
+    name: String,
+    help: String,
+    labels: [String],
+    seriesMax: Int,
     make: @escaping @Sendable () -> Series
   ) {
     self.name = name
@@ -50,7 +56,9 @@ final class MetricFamily<Series: Sendable>: Sendable {
 
   func series(_ values: [String]) -> Series {
     precondition(
-      values.count == labels.count, "metric '\(name)': labels \(labels), values \(values)")
+      values.count == labels.count,
+      "metric '\(name)': labels \(labels), values \(values)"
+    )
     return series.withLock { series in
       if let found = series[values] { return found }
       let key =

@@ -43,14 +43,18 @@ package final class MetricsRegistry: Sendable {
 
   /// A counter per combination of label values; `_total` ends its name and is added if absent.
   package func counter(
-    _ name: String, help: String, labels: [String] = [], seriesMax: Int = seriesMax
+    _ name: String,
+    help: String,
+    labels: [String] = [],
+    seriesMax: Int = seriesMax
   ) -> CounterFamily {
     let name = name.hasSuffix("_total") ? name : name + "_total"
     let metric = register(name, labels) {
       .counter(
         MetricFamily(name: name, help: help, labels: labels, seriesMax: seriesMax) {
           Counter(AtomicNumber())
-        })
+        }
+      )
     }
     guard case .counter(let family) = metric, family.labels == labels else {
       preconditionFailure("metric '\(name)' exists with another type or other labels")
@@ -60,13 +64,17 @@ package final class MetricsRegistry: Sendable {
 
   /// A gauge per combination of label values.
   package func gauge(
-    _ name: String, help: String, labels: [String] = [], seriesMax: Int = seriesMax
+    _ name: String,
+    help: String,
+    labels: [String] = [],
+    seriesMax: Int = seriesMax
   ) -> GaugeFamily {
     let metric = register(name, labels) {
       .gauge(
         MetricFamily(name: name, help: help, labels: labels, seriesMax: seriesMax) {
           Gauge(AtomicNumber())
-        })
+        }
+      )
     }
     guard case .gauge(let family) = metric, family.labels == labels else {
       preconditionFailure("metric '\(name)' exists with another type or other labels")
@@ -76,19 +84,25 @@ package final class MetricsRegistry: Sendable {
 
   /// A histogram per combination of label values; `buckets` are upper bounds, rising and finite.
   package func histogram(
-    _ name: String, help: String, labels: [String] = [],
-    buckets: [Double] = durationBuckets, seriesMax: Int = seriesMax
+    _ name: String,
+    help: String,
+    labels: [String] = [],
+    buckets: [Double] = durationBuckets,
+    seriesMax: Int = seriesMax
   ) -> HistogramFamily {
     precondition(
       !buckets.isEmpty && buckets.allSatisfy(\.isFinite)
         && zip(buckets, buckets.dropFirst()).allSatisfy { $0 < $1 },
-      "metric '\(name)': buckets \(buckets) do not rise")
+      "metric '\(name)': buckets \(buckets) do not rise"
+    )
     precondition(!labels.contains("le"), "metric '\(name)': the label 'le' is taken")
     let metric = register(name, labels) {
       .histogram(
         MetricFamily(name: name, help: help, labels: labels, seriesMax: seriesMax) {
           Histogram(storage: HistogramStorage(bounds: buckets))
-        }, bounds: buckets)
+        },
+        bounds: buckets
+      )
     }
     guard case .histogram(let family, buckets) = metric, family.labels == labels else {
       preconditionFailure("metric '\(name)' exists with another type or other labels or buckets")
@@ -104,7 +118,9 @@ package final class MetricsRegistry: Sendable {
 
   /// A gauge with labels that is read when it is exposed: value per combination of label values.
   package func gauge(
-    _ name: String, help: String, labels: [String],
+    _ name: String,
+    help: String,
+    labels: [String],
     read: @escaping @Sendable () -> [(labels: [String], value: Double)]
   ) {
     reading(name, help: help, type: "gauge", labels: labels, read: read)
@@ -117,7 +133,10 @@ package final class MetricsRegistry: Sendable {
   }
 
   private func reading(
-    _ name: String, help: String, type: String, labels: [String],
+    _ name: String,
+    help: String,
+    type: String,
+    labels: [String],
     read: @escaping @Sendable () -> [(labels: [String], value: Double)]
   ) {
     Self.check(name, labels)
@@ -125,12 +144,15 @@ package final class MetricsRegistry: Sendable {
       precondition($0[name] == nil, "metric '\(name)' exists already")
       precondition($0.count < Self.metricsMax, "more than \(Self.metricsMax) metrics")
       $0[name] = .reading(
-        Reading(name: name, help: help, type: type, labels: labels, read: read))
+        Reading(name: name, help: help, type: type, labels: labels, read: read)
+      )
     }
   }
 
   private func register(
-    _ name: String, _ labels: [String], make: () -> Metric
+    _ name: String,
+    _ labels: [String],
+    make: () -> Metric
   ) -> Metric {
     Self.check(name, labels)
     return metrics.withLock {
@@ -147,7 +169,8 @@ package final class MetricsRegistry: Sendable {
     for label in labels {
       precondition(
         isName(label, colons: false) && !label.hasPrefix("__"),
-        "metric '\(name)': label '\(label)' is malformed")
+        "metric '\(name)': label '\(label)' is malformed"
+      )
     }
     precondition(Set(labels).count == labels.count, "metric '\(name)': a label repeats")
   }

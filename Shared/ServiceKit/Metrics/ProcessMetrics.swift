@@ -14,22 +14,36 @@ enum ProcessMetrics {
   /// Adds `process_…` metrics, named as in the Prometheus client libraries.
   static func register(in metrics: MetricsRegistry) {
     metrics.gauge(
-      "process_resident_memory_bytes", help: "Resident memory size in bytes.",
-      read: residentMemoryBytes)
+      "process_resident_memory_bytes",
+      help: "Resident memory size in bytes.",
+      read: residentMemoryBytes
+    )
     metrics.gauge(
-      "process_virtual_memory_bytes", help: "Virtual memory size in bytes.",
-      read: virtualMemoryBytes)
+      "process_virtual_memory_bytes",
+      help: "Virtual memory size in bytes.",
+      read: virtualMemoryBytes
+    )
     metrics.counter(
-      "process_cpu_seconds_total", help: "Total user and system CPU time spent in seconds.",
-      read: cpuSeconds)
+      "process_cpu_seconds_total",
+      help: "Total user and system CPU time spent in seconds.",
+      read: cpuSeconds
+    )
     let start = startTimeSeconds()
     metrics.gauge(
       "process_start_time_seconds",
-      help: "Start time of the process since unix epoch in seconds.", read: { start })
+      help: "Start time of the process since unix epoch in seconds.",
+      read: { start }
+    )
     metrics.gauge(
-      "process_open_fds", help: "Number of open file descriptors.", read: openDescriptors)
+      "process_open_fds",
+      help: "Number of open file descriptors.",
+      read: openDescriptors
+    )
     metrics.gauge(
-      "process_max_fds", help: "Maximum number of open file descriptors.", read: descriptorLimit)
+      "process_max_fds",
+      help: "Maximum number of open file descriptors.",
+      read: descriptorLimit
+    )
   }
 
   @Sendable private static func residentMemoryBytes() -> Double { memoryPages(field: 1) }
@@ -71,7 +85,9 @@ enum ProcessMetrics {
 
   @Sendable private static func descriptorLimit() -> Double {
     // "Max open files   <soft>   <hard>   files"; getrlimit's constants differ between C libraries.
-    let line = read("/proc/self/limits").split(separator: "\n").first { $0.hasPrefix("Max open files") }
+    let line = read("/proc/self/limits").split(separator: "\n").first {
+      $0.hasPrefix("Max open files")
+    }
     let fields = line?.split(separator: " ") ?? []
     return fields.count > 3 ? Double(fields[3]) ?? .infinity : .nan
   }
