@@ -14,7 +14,7 @@ package struct ServiceKitError: Error, Sendable, CustomStringConvertible {
 
   /// The kind of failure.
   package let code: Code
-  /// One line: what was attempted, with the values that matter. Never holds a secret.
+  /// One line: what was attempted, with the values that matter, never with a secret.
   package let message: String
   /// The error underneath, if there is one.
   package let cause: (any Error)?

@@ -1,9 +1,9 @@
 import NIOCore
 import NIOHTTP1
 
-/// Bounds what one connection may cost, in bytes and in time. First in the pipeline.
+/// Bounds what one connection may cost, in bytes and in time.
 ///
-/// Loop-confined, like all handlers.
+/// It is the first in the pipeline and, like all handlers, confined to its event loop.
 final class AdminGate: ChannelDuplexHandler {
   typealias InboundIn = ByteBuffer
   typealias InboundOut = ByteBuffer

@@ -17,7 +17,7 @@ struct RawSetting: Sendable {
 enum ConfigurationFile {
   /// Largest configuration file.
   static let bytesMax = 256 << 10
-  /// Most aliases (`*name`) in a file. Sixteen can expand a value some 500-fold at most.
+  /// Most aliases (`*name`) in a file: sixteen can expand a value some 500-fold at most.
   static let aliasesMax = 16
   /// Most values, aliases expanded.
   static let nodesMax = 4096

@@ -109,7 +109,9 @@ package final class HealthRegistry: Sendable {
   }
 
   /// Adds a liveness check: it returns why the process must be restarted (such as an engine thread
-  /// that stopped making steps), or nil. It is called on the admin endpoint's thread, so it must
+  /// that stopped making steps), or nil.
+  ///
+  /// It is called on the admin endpoint's thread, so it must
   /// not wait.
   package func addLiveness(_ check: String, _ test: @escaping @Sendable () -> String?) {
     state.withLock { $0.livenessChecks[check] = test }
@@ -163,6 +165,7 @@ package final class HealthRegistry: Sendable {
   }
 
   /// The status of a service now and after every change, the newest only if the reader is slow.
+  ///
   /// The stream ends after the process began draining; nil if there are too many watchers.
   package func watch(_ service: String) -> AsyncStream<ServingStatus>? {
     let (stream, continuation) = AsyncStream.makeStream(

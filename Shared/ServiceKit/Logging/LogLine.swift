@@ -8,7 +8,9 @@ package enum LogFormat: String, Sendable, CaseIterable, OptionValue {
   case json
 }
 
-/// Builds one log line. Whatever the fields hold, the result is one line of valid UTF-8 without
+/// Builds one log line.
+///
+/// Whatever the fields hold, the result is one line of valid UTF-8 without
 /// control characters, and of bounded length.
 struct LogLine {
   /// Longest line in bytes, the line feed included.

@@ -86,7 +86,7 @@ package struct Counter: Sendable {
 
   init(_ number: AtomicNumber) { self.number = number }
 
-  /// Adds `amount`, which is not negative. Any thread; no lock.
+  /// Adds `amount`, which is not negative; from any thread, without a lock.
   package func add(_ amount: Double = 1) {
     precondition(amount >= 0, "a counter cannot fall by \(-amount)")
     number.add(amount)
@@ -105,7 +105,7 @@ package struct Gauge: Sendable {
 
   init(_ number: AtomicNumber) { self.number = number }
 
-  /// Sets the value. Any thread; no lock.
+  /// Sets the value; from any thread, without a lock.
   package func set(_ value: Double) { number.set(value) }
   /// Sets the value to a count.
   package func set(_ value: Int) { number.set(Double(value)) }
@@ -119,7 +119,7 @@ package struct Gauge: Sendable {
 package struct Histogram: Sendable {
   let storage: HistogramStorage
 
-  /// Counts `value`; NaN is left out. Any thread; a short lock.
+  /// Counts `value`, unless it is NaN; from any thread, under a short lock.
   package func observe(_ value: Double) { storage.observe(value) }
 
   /// Counts a duration in seconds, the base unit of Prometheus.
