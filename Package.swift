@@ -37,6 +37,12 @@ let mathematics: [Target] = [
   tests("Tokenizers"),
   shared("Checkpoints", path: "Shared/Models/Checkpoints", []),
   tests("Checkpoints"),
+  // Optimized in debug builds too: the tests run whole models.
+  .target(name: "CKernels", path: "Shared/CKernels", cSettings: [.unsafeFlags(["-O3"])]),
+  shared("Tensors", ["CKernels", "COpenBLAS"]),
+  tests("Tensors"),
+  shared("Models", exclude: ["Checkpoints"], ["Checkpoints", "CKernels", "Tensors"]),
+  tests("Models", ["Checkpoints", "Tensors"]),
 ]
 
 /// The wire: never imports mathematics.

@@ -1,0 +1,12 @@
+/// The memory and sizes that a loaded model may take.
+package struct ModelLimits: Sendable {
+  /// The most bytes of f32 weights.
+  package var weightBytesMax = 8 << 30
+  /// The most bytes of intermediate values; the plan is checked against it when the model loads.
+  package var arenaBytesMax = 2 << 30
+  /// The most tokens that a decoder runs at once: longer prompts are run in pieces of this size.
+  package var prefillTokensMax = 512
+
+  /// The defaults.
+  package init() {}
+}

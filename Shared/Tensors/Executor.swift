@@ -1,0 +1,156 @@
+internal import COpenBLAS
+import Synchronization
+
+/// Runs programs on a thread pool, one at a time, in one arena.
+///
+/// After the first run of the largest program it allocates nothing. All results depend on the
+/// program and its data, not on the number of threads: how an operation is cut into tasks depends
+/// on its shape alone.
+///
+/// `@unchecked Sendable`: an executor has one user at a time (checked by `isRunning`); the pool's
+/// threads see `frame` only between the publication of a task and its end.
+package final class Executor: @unchecked Sendable {
+  /// The pool that runs the tasks.
+  package let threads: ThreadPool
+  /// The most bytes the arena may take.
+  package let arenaBytesMax: Int
+
+  private var arena: Storage?
+  private var program: Program?
+  private let isRunning = Atomic<Bool>(false)
+  private var frame: Frame?
+  private var body: @Sendable (Int, Int) -> Void = { _, _ in }
+
+  /// OpenBLAS must not start threads of its own inside our tasks.
+  private static let setUpBLAS: Void = openblas_set_num_threads(1)
+
+  /// Makes an executor whose arena may grow to `arenaBytesMax`.
+  package init(threads: ThreadPool, arenaBytesMax: Int) {
+    self.threads = threads
+    self.arenaBytesMax = arenaBytesMax
+    Executor.setUpBLAS
+    // One closure for all operations, so that a run allocates none.
+    body = { [unowned self] task, thread in self.frame?.run(task: task, thread: thread) }
+  }
+
+  /// Makes `program` the one that `setInput`, `run` and `output` mean, and provides its memory.
+  ///
+  /// Throws `memoryLimit` when its peak is above the limit.
+  package func load(_ program: Program) throws(TensorError) {
+    guard program.peakBytes <= arenaBytesMax else {
+      throw TensorError(
+        .memoryLimit,
+        "executor: the plan needs \(program.peakBytes) bytes, the limit is \(arenaBytesMax)"
+      )
+    }
+    precondition(program.threadCount >= threads.threadCount, "planned for fewer threads")
+    if arena == nil || arena?.byteCount ?? 0 < program.peakBytes {
+      arena = nil  // Freed first, so that the peak is never exceeded.
+      arena = try Storage(byteCount: program.peakBytes)
+    }
+    self.program = program
+  }
+
+  /// Copies token ids or positions into an input of the loaded program.
+  ///
+  /// There may be fewer than planned when the input has live rows; throws `shapeMismatch`
+  /// otherwise.
+  package func setInput(
+    _ index: Int,
+    _ values: UnsafeBufferPointer<UInt32>
+  ) throws(TensorError) {
+    guard let program, let arena else { preconditionFailure("no program is loaded") }
+    precondition(index < program.inputs.count)
+    guard let (offset, node) = program.inputs[index] else { return }
+    let planned = node.shape.elementCount
+    guard node.dtype == .uint32, let base = values.baseAddress,
+      node.isLive ? values.count <= planned : values.count == planned
+    else {
+      throw TensorError(
+        .shapeMismatch,
+        "input \(index): \(values.count) u32 values for \(node.dtype.rawValue) \(node.shape)"
+      )
+    }
+    (arena.base + offset).copyMemory(
+      from: base,
+      byteCount: values.count * DType.uint32.byteCount
+    )
+  }
+
+  /// Copies f32 values into an input of the loaded program, with the same rule.
+  package func setInput(
+    _ index: Int,
+    _ values: UnsafeBufferPointer<Float>
+  ) throws(TensorError) {
+    guard let program, let arena else { preconditionFailure("no program is loaded") }
+    precondition(index < program.inputs.count)
+    guard let (offset, node) = program.inputs[index] else { return }
+    let planned = node.shape.elementCount
+    guard node.dtype == .float32, let base = values.baseAddress,
+      node.isLive ? values.count <= planned : values.count == planned
+    else {
+      throw TensorError(
+        .shapeMismatch,
+        "input \(index): \(values.count) f32 values for \(node.dtype.rawValue) \(node.shape)"
+      )
+    }
+    (arena.base + offset).copyMemory(
+      from: base,
+      byteCount: values.count * DType.float32.byteCount
+    )
+  }
+
+  /// Runs the loaded program on its first `liveRows` rows.
+  ///
+  /// With `cache`, attention appends at the cache's length; the caller advances it afterwards.
+  ///
+  /// Throws `shapeMismatch` for more rows than planned, `indexOutOfRange` for a token id outside
+  /// its table, `capacityExceeded` when the cache has no room for the rows.
+  package func run(liveRows: Int, cache: KeyValueCache? = nil) throws(TensorError) {
+    guard let program, let arena else { preconditionFailure("no program is loaded") }
+    let wasRunning = isRunning.exchange(true, ordering: .acquiring)
+    precondition(!wasRunning, "an executor has one user at a time")
+    defer { isRunning.store(false, ordering: .releasing) }
+    if let cache, cache.length + liveRows > cache.capacityTokens {
+      throw TensorError(
+        .capacityExceeded,
+        "cachedAttention: \(cache.length) + \(liveRows) positions, capacity "
+          + "\(cache.capacityTokens)"
+      )
+    }
+    defer { frame = nil }
+    for step in program.steps {
+      if let planned = step.liveRowsMax, liveRows < 1 || liveRows > planned {
+        throw TensorError(
+          .shapeMismatch,
+          "\(step.operation.name): \(liveRows) live rows, planned for \(planned)"
+        )
+      }
+      let frame = Frame(step, arena: arena.base, liveRows: liveRows, cache: cache)
+      try frame.begin()
+      if frame.isSmall || frame.tasks == 1 {
+        for task in 0..<frame.tasks { frame.run(task: task, thread: 0) }
+      } else {
+        self.frame = frame
+        threads.run(tasks: frame.tasks, body)
+      }
+    }
+  }
+
+  /// An output of the program that ran last, f32: `[liveRows or rows, columns]`.
+  ///
+  /// Valid until the next `load`, `setInput` or `run`.
+  package func output(_ index: Int, liveRows: Int) -> UnsafeBufferPointer<Float> {
+    guard let program, let arena else { preconditionFailure("no program is loaded") }
+    let value = program.graph.outputs[index]
+    let node = program.graph[value]
+    guard let buffer = program.plan.outputs[value.index] else {
+      preconditionFailure("a constant is not an output")
+    }
+    let rowElements = node.shape.elementCount / node.shape[0]
+    return UnsafeBufferPointer(
+      start: (arena.base + buffer.offset).assumingMemoryBound(to: Float.self),
+      count: (node.isLive ? liveRows : node.shape[0]) * rowElements
+    )
+  }
+}

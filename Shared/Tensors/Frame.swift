@@ -1,0 +1,209 @@
+internal import CKernels
+internal import COpenBLAS
+
+/// One step in execution: its addresses, its live sizes and how its work is cut into tasks.
+///
+/// How it is cut depends on the shape alone, never on the number of threads, so that results do
+/// not either.
+struct Frame {
+  let step: Step
+  let out: UnsafeMutablePointer<Float>
+  let x: UnsafeMutablePointer<Float>
+  let y: UnsafeMutablePointer<Float>
+  let z: UnsafeMutablePointer<Float>
+  let scratch: UnsafeMutableRawPointer
+  /// Rows of the output and of the first input in this call.
+  let rows: Int
+  let xRows: Int
+  let cache: KeyValueCache?
+
+  /// Tasks of the step.
+  private(set) var tasks = 1
+  /// Rows of one task.
+  private(set) var rowBlock = 1
+  /// Output columns of one task of a product.
+  private(set) var columnBlock = 1
+  /// Whether waking the pool would take longer than the work.
+  private(set) var isSmall = false
+
+  /// Elements of a row-wise operation that one task handles: about 5 microseconds of work.
+  static let taskElements = 16_384
+  /// Weights of a matrix-vector product that one task reads: 128 KiB.
+  static let taskWeights = 32_768
+  /// Rows of a matrix product that one task computes at most.
+  static let productRowsMax = 256
+  /// Fewer query rows than this are attended one by one instead of by matrix products.
+  static let attentionProductRowsMin = 4
+
+  init(
+    _ step: Step,
+    arena: UnsafeMutableRawPointer,
+    liveRows: Int,
+    cache: KeyValueCache?
+  ) {
+    func address(_ operand: Operand) -> UnsafeMutablePointer<Float> {
+      operand.address(in: arena).assumingMemoryBound(to: Float.self)
+    }
+    self.step = step
+    (out, x, y, z) = (address(step.output), address(step.x), address(step.y), address(step.z))
+    scratch = step.scratch.address(in: arena)
+    rows = step.isLive ? liveRows : step.rows
+    xRows = step.xIsLive ? liveRows : step.xRows
+    self.cache = cache
+    cut()
+  }
+
+  private mutating func cut() {
+    switch step.operation {
+    case .linear where rows == 1:
+      columnBlock = max(4, Frame.taskWeights / step.xColumns / 4 * 4)
+      tasks = Frame.blocks(step.columns, columnBlock)
+    case .linear, .matmul:
+      // Four tiles for narrow products, so that two or four threads have equal shares.
+      columnBlock = step.columns <= 512 ? max(16, (step.columns / 4 + 15) / 16 * 16) : 128
+      rowBlock = Frame.productRowsMax
+      tasks = Frame.blocks(step.columns, columnBlock) * Frame.blocks(rows, rowBlock)
+      isSmall = rows * step.columns * step.xColumns <= Frame.taskElements * 8
+    case .attention(let heads):
+      cutAttention(heads: heads, positions: rows)
+    case .cachedAttention(let attention):
+      cutAttention(heads: attention.heads, positions: (cache?.length ?? 0) + rows)
+    case .lastRow, .sliceRows, .rotaryTable:
+      isSmall = true
+    default:
+      rowBlock = max(1, Frame.taskElements / step.columns)
+      tasks = Frame.blocks(rows, rowBlock)
+    }
+  }
+
+  private mutating func cutAttention(heads: Int, positions: Int) {
+    rowBlock = Step.attentionRowsMax
+    tasks = heads * Frame.blocks(rows, rowBlock)
+    isSmall = rows * positions * step.columns <= Frame.taskElements * 2
+  }
+
+  private static func blocks(_ count: Int, _ block: Int) -> Int { (count + block - 1) / block }
+
+  /// What must happen once before the tasks: checks of the data, and the append to the cache.
+  func begin() throws(TensorError) {
+    switch step.operation {
+    case .embedding:
+      let ids = UnsafeMutableRawPointer(y).assumingMemoryBound(to: UInt32.self)
+      for row in 0..<rows where Int(ids[row]) >= step.xRows {
+        throw TensorError(
+          .indexOutOfRange,
+          "embedding: id \(ids[row]) at row \(row), the table has \(step.xRows)"
+        )
+      }
+    case .cachedAttention(let attention):
+      try appendToCache(attention)
+    default: break
+    }
+  }
+
+  /// Runs one task.
+  ///
+  /// `thread` selects the scratch memory.
+  func run(task: Int, thread: Int) {
+    switch step.operation {
+    case .input, .constant: break
+    case .linear where rows == 1: multiplyVector(task)
+    case .linear: multiplyMatrix(task, isTransposed: true)
+    case .matmul: multiplyMatrix(task, isTransposed: false)
+    case .attention, .cachedAttention: attend(task, thread: thread)
+    case .lastRow:
+      out.update(from: x + (xRows - 1) * step.columns, count: step.columns)
+    case .sliceRows(let range):
+      out.update(from: x + range.lowerBound * step.columns, count: rows * step.columns)
+    case .rotaryTable:
+      let positions = UnsafeMutableRawPointer(x).assumingMemoryBound(to: UInt32.self)
+      ck_rotary_table_f32(out, positions, y, rows, step.yElements)
+    default:
+      let start = task * rowBlock
+      runRows(start, count: min(rowBlock, rows - start))
+    }
+  }
+
+  /// Row-wise operations on `count` rows from `start`.
+  private func runRows(_ start: Int, count: Int) {
+    let columns = step.columns
+    let (out, x) = (out + start * columns, x + start * columns)
+    switch step.operation {
+    case .embedding:
+      let ids = UnsafeMutableRawPointer(y).assumingMemoryBound(to: UInt32.self)
+      for row in 0..<count {
+        let source = self.x + Int(ids[start + row]) * columns
+        (out + row * columns).update(from: source, count: columns)
+      }
+    case .add, .multiply: combine(start, count)
+    case .rmsNorm(let epsilon): ck_rms_norm_f32(out, x, y, count, columns, epsilon)
+    case .layerNorm(let epsilon): ck_layer_norm_f32(out, x, y, z, count, columns, epsilon)
+    case .rope:
+      let headDim = step.yColumns
+      ck_rope_f32(out, x, y + start * headDim, count, columns / headDim, headDim)
+    case .silu: ck_silu_f32(out, x, count * columns)
+    case .siluMultiply: ck_silu_mul_f32(out, x, y + start * columns, count * columns)
+    case .gelu: ck_gelu_f32(out, x, count * columns)
+    case .softmax: ck_softmax_f32(out, x, count, columns)
+    default: preconditionFailure("\(step.operation.name) is not row-wise")
+    }
+  }
+
+  private func combine(_ start: Int, _ count: Int) {
+    let columns = step.columns
+    let isSum = step.operation == .add
+    if step.yElements == step.rows * columns {
+      let offset = start * columns
+      let kernel = isSum ? ck_add_f32 : ck_mul_f32
+      kernel(out + offset, x + offset, y + offset, count * columns)
+      return
+    }
+    for row in start..<start + count {
+      let offset = row * columns
+      let kernel = isSum ? ck_add_f32 : ck_mul_f32
+      kernel(out + offset, x + offset, y, columns)
+    }
+  }
+
+  // MARK: Products
+
+  /// `columnBlock` elements of weight [n, k] times x [k], plus bias.
+  private func multiplyVector(_ task: Int) {
+    let start = task * columnBlock
+    let bias: UnsafeMutablePointer<Float>? = step.inputCount > 2 ? z + start : nil
+    ck_matvec_f32(
+      out + start,
+      y + start * step.xColumns,
+      x,
+      bias,
+      min(columnBlock, step.columns - start),
+      step.xColumns
+    )
+  }
+
+  /// One tile of x [m, k] times y: [n, k] if transposed, else [k, n].
+  private func multiplyMatrix(_ task: Int, isTransposed: Bool) {
+    let (n, k) = (step.columns, step.xColumns)
+    let columnTiles = Frame.blocks(n, columnBlock)
+    let (row, column) = (task / columnTiles * rowBlock, task % columnTiles * columnBlock)
+    let (m, width) = (min(rowBlock, rows - row), min(columnBlock, n - column))
+    let tile = out + row * n + column
+    cblas_sgemm(
+      CblasRowMajor,
+      CblasNoTrans,
+      isTransposed ? CblasTrans : CblasNoTrans,
+      Int32(m),
+      Int32(width),
+      Int32(k),
+      1,
+      x + row * k,
+      Int32(k),
+      y + (isTransposed ? column * k : column),
+      Int32(isTransposed ? k : n),
+      0,
+      tile,
+      Int32(n)
+    )
+    if step.inputCount > 2 { ck_add_bias_f32(tile, z + column, m, width, n) }
+  }
+}
