@@ -105,6 +105,13 @@ let services: [Target] = [
       .product(name: "Subprocess", package: "swift-subprocess"),
       .product(name: "SystemPackage", package: "swift-system"),
     ]),
+  shared(
+    "Registry", path: "Services/DataManagement/Registry",
+    [
+      "Checkpoints", "Tokenizers", .product(name: "Crypto", package: "swift-crypto"),
+      .product(name: "GRDB", package: "GRDB.swift"),
+    ]),
+  tests("Registry", [.product(name: "GRDB", package: "GRDB.swift")]),
 ]
 
 let package = Package(

@@ -1,0 +1,61 @@
+import Glibc
+
+/// Where everything lies in the store's folder.
+///
+/// ```
+/// registry.sqlite                     which versions there are, their files and aliases
+/// registry.lock                       held by the one process that owns the store
+/// blobs/sha256/ab/abcdef…             file contents under their SHA-256, read-only
+/// models/<name>/<version>/<file>      hard links to blobs: a version is a plain folder
+/// staging/<number>/                   imports under way; emptied at start
+/// ```
+struct StoreLayout: Sendable {
+  /// The store's folder: absolute, without symbolic links.
+  let root: String
+
+  var database: String { "\(root)/registry.sqlite" }
+  var lock: String { "\(root)/registry.lock" }
+  var blobs: String { "\(root)/blobs/sha256" }
+  var models: String { "\(root)/models" }
+  var staging: String { "\(root)/staging" }
+
+  /// The blob of a digest.
+  func blob(_ sha256: String) -> String { "\(blobs)/\(sha256.prefix(2))/\(sha256)" }
+
+  /// The folder of a version.
+  func version(_ version: UInt32, of name: String) -> String { "\(models)/\(name)/\(version)" }
+
+  /// Creates the folders that are missing, and returns the layout.
+  static func create(in directory: String) throws(RegistryError) -> StoreLayout {
+    try FileSystem.createDirectories(directory)
+    let layout = StoreLayout(root: try FileSystem.canonicalPath(directory))
+    try FileSystem.createDirectories(layout.blobs)
+    try FileSystem.createDirectory(layout.models)
+    try FileSystem.createDirectory(layout.staging)
+    return layout
+  }
+}
+
+/// The claim of one process to the store; held as long as the object lives, and released by the system when
+/// the process ends in any way.
+final class StoreLock: Sendable {
+  private let descriptor: CInt
+
+  /// Takes the lock; throws `failedPrecondition` if another owner holds it.
+  init(path: String) throws(RegistryError) {
+    let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
+    guard descriptor >= 0 else { throw .system("open \(path)") }
+    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+      let number = errno
+      close(descriptor)
+      guard number == EWOULDBLOCK else { throw .system("lock \(path)", number) }
+      throw RegistryError(
+        .failedPrecondition,
+        "open the registry: another process owns the store (\(path) is locked)"
+      )
+    }
+    self.descriptor = descriptor
+  }
+
+  deinit { close(descriptor) }
+}
