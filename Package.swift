@@ -47,6 +47,24 @@ let mathematics: [Target] = [
 
 /// The wire: never imports mathematics.
 let wire: [Target] = [
+  shared(
+    "RPC",
+    [
+      "CNghttp2",
+      .product(name: "Logging", package: "swift-log"),
+      .product(name: "NIOCore", package: "swift-nio"),
+      .product(name: "NIOPosix", package: "swift-nio"),
+      .product(name: "NIOTLS", package: "swift-nio"),
+      .product(name: "NIOSSL", package: "swift-nio-ssl"),
+    ]),
+  tests(
+    "RPC",
+    [
+      .product(name: "Logging", package: "swift-log"),
+      .product(name: "NIOCore", package: "swift-nio"),
+      .product(name: "NIOPosix", package: "swift-nio"),
+      .product(name: "NIOSSL", package: "swift-nio-ssl"),
+    ]),
   .target(
     name: "CDescriptor", dependencies: ["CProtobufC"], path: "Shared/ProtoGen/CDescriptor"),
   .executableTarget(
@@ -54,6 +72,7 @@ let wire: [Target] = [
     exclude: ["CDescriptor"], swiftSettings: swiftSettings),
   tests("ProtoGen"),
   .target(name: "CProto", dependencies: ["CProtobufC"], path: "Shared/CProto"),
+  shared("ServiceAPI", ["CProto", "CProtobufC", "RPC"]),
   shared(
     "ServiceKit",
     [

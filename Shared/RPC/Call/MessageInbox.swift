@@ -1,0 +1,173 @@
+import NIOCore
+import Synchronization
+
+/// Messages on their way from the event loop to the one task that reads them.
+///
+/// The loop pushes, one consumer pops; a message that is there already is popped without a
+/// suspension or a hop. The peer gets its window back when the consumer takes a message, so a slow
+/// consumer slows the sender: at most one stream window of messages, and one partial message, wait.
+final class MessageInbox: Sendable {
+  private enum Taken {
+    case message(ArraySlice<UInt8>)
+    case end
+    case failed(RPCError)
+    case cancelled
+  }
+
+  private struct Message {
+    let bytes: ArraySlice<UInt8>
+    /// Bytes of window that it holds.
+    let credit: Int
+  }
+
+  private struct State {
+    var queue = CircularBuffer<Message>()
+    /// Window held by bytes of a message that is not complete.
+    var partialCredit = 0
+    /// Window of consumed messages that the loop was not told about yet.
+    var owed = 0
+    var end: Taken?
+    var waiter: UnsafeContinuation<Taken, Never>?
+  }
+
+  /// Owed window below this is not worth waking the loop.
+  private let creditThreshold: Int
+  private let state = Mutex(State())
+
+  init(windowBytes: Int) {
+    creditThreshold = max(1, windowBytes / 8)
+  }
+
+  // MARK: The loop's side
+
+  /// Notes bytes that arrived and are not part of a pushed message yet.
+  func received(_ bytes: Int) {
+    state.withLock { $0.partialCredit += bytes }
+  }
+
+  /// Hands over a message, whose bytes were noted before.
+  func push(_ bytes: ArraySlice<UInt8>) {
+    let waiter = state.withLock { state -> UnsafeContinuation<Taken, Never>? in
+      guard state.end == nil else { return nil }
+      let credit = min(state.partialCredit, bytes.count + MessageFraming.prefixBytes)
+      state.partialCredit -= credit
+      if let waiter = state.waiter {
+        state.waiter = nil
+        state.owed += credit
+        return waiter
+      }
+      state.queue.append(Message(bytes: bytes, credit: credit))
+      return nil
+    }
+    waiter?.resume(returning: .message(bytes))
+  }
+
+  /// Window to give back now: what was consumed, and, while the consumer waits, the bytes of the
+  /// message it waits for; without them a message larger than the window would never complete.
+  func settle() -> Int {
+    state.withLock { state in
+      var credit = state.owed
+      state.owed = 0
+      if state.waiter != nil {
+        credit += state.partialCredit
+        state.partialCredit = 0
+      }
+      return credit
+    }
+  }
+
+  /// Ends the inbox after the messages it holds; the first end counts.
+  func finish(_ error: RPCError?) {
+    end(error.map(Taken.failed) ?? .end, dropping: false)
+  }
+
+  /// Ends the inbox at once, without the messages it holds.
+  func fail(_ error: RPCError) {
+    end(.failed(error), dropping: true)
+  }
+
+  private func end(_ end: Taken, dropping: Bool) {
+    let waiter = state.withLock { state -> UnsafeContinuation<Taken, Never>? in
+      guard state.end == nil else { return nil }
+      state.end = end
+      if dropping { state.queue = CircularBuffer() }
+      defer { state.waiter = nil }
+      return state.waiter
+    }
+    waiter?.resume(returning: end)
+  }
+
+  // MARK: The consumer's side
+
+  /// The next message, or nil after the last. One task at a time may wait.
+  func next(
+    for port: some StreamPort, isolation: isolated (any Actor)? = #isolation
+  ) async throws(RPCError) -> ArraySlice<UInt8>? {
+    if Task.isCancelled { port.taskCancelled() }
+    var taken = take(for: port)
+    if taken == nil {
+      taken = await withTaskCancellationHandler {
+        await withUnsafeContinuation { wait($0, for: port) }
+      } onCancel: {
+        self.cancelWaiter()
+      }
+    }
+    switch taken {
+    case .message(let bytes): return bytes
+    case .end: return nil
+    case .failed(let error): throw error
+    case .cancelled, nil:
+      port.taskCancelled()
+      throw RPCError(.cancelled, "the task that reads the stream was cancelled")
+    }
+  }
+
+  private func take(for port: some StreamPort) -> Taken? {
+    let (taken, credit) = state.withLock { state -> (Taken?, Int) in
+      guard let message = state.queue.popFirst() else { return (state.end, 0) }
+      state.owed += message.credit
+      guard state.owed >= creditThreshold, state.end == nil else {
+        return (.message(message.bytes), 0)
+      }
+      defer { state.owed = 0 }
+      return (.message(message.bytes), state.owed)
+    }
+    giveBack(credit, to: port)
+    return taken
+  }
+
+  private func wait(_ continuation: UnsafeContinuation<Taken, Never>, for port: some StreamPort) {
+    let (taken, credit) = state.withLock { state -> (Taken?, Int) in
+      precondition(state.waiter == nil, "RPC stream: two tasks read the same stream")
+      if let message = state.queue.popFirst() {
+        state.owed += message.credit
+        return (.message(message.bytes), 0)
+      }
+      if let end = state.end { return (end, 0) }
+      // Cancellation sets this flag before it calls `cancelWaiter`: either that call finds the
+      // waiter, or the flag is seen here.
+      if Task.isCancelled { return (.cancelled, 0) }
+      state.waiter = continuation
+      guard state.partialCredit > 0 || state.owed >= creditThreshold else { return (nil, 0) }
+      let credit = state.partialCredit + state.owed
+      state.partialCredit = 0
+      state.owed = 0
+      return (nil, credit)
+    }
+    giveBack(credit, to: port)
+    if let taken { continuation.resume(returning: taken) }
+  }
+
+  private func cancelWaiter() {
+    let waiter = state.withLock { state -> UnsafeContinuation<Taken, Never>? in
+      defer { state.waiter = nil }
+      return state.waiter
+    }
+    waiter?.resume(returning: .cancelled)
+  }
+
+  private func giveBack(_ credit: Int, to port: some StreamPort) {
+    guard credit > 0 else { return }
+    port.onLoop { port.giveBack(credit) }
+  }
+}

@@ -1,0 +1,244 @@
+import Logging
+import NIOCore
+
+/// One call on the server: its stream, the handler's task, its deadline.
+///
+/// `@unchecked Sendable`: the variables are used on `eventLoop` alone; handlers on other threads
+/// reach them through `inbox`, `outbox` and `onLoop`.
+final class ServerCall: StreamPort, @unchecked Sendable {
+  let context: ServerContext
+  let eventLoop: any EventLoop
+  let inbox: MessageInbox
+  let outbox: MessageOutbox
+
+  private let stream: Int32
+  private let connection: ServerConnection
+  private let handler: MethodHandler
+  private let startedAt = NIODeadline.now()
+  private let highBytes: Int
+  private var deframer: MessageDeframer
+  /// The request of a method that takes exactly one.
+  private var request: ArraySlice<UInt8>?
+  private var task: Task<Void, Never>?
+  private var timer: Scheduled<Void>?
+  private var hasSentHead = false
+  /// Whether the status was sent or the stream is gone.
+  private(set) var isOver = false
+
+  init(
+    stream: Int32, connection: ServerConnection, handler: MethodHandler, context: ServerContext
+  ) {
+    let configuration = connection.core.configuration
+    self.stream = stream
+    self.connection = connection
+    self.handler = handler
+    self.context = context
+    eventLoop = connection.eventLoop
+    inbox = MessageInbox(windowBytes: configuration.streamWindowBytes)
+    outbox = MessageOutbox(highBytes: configuration.writeBufferBytes)
+    highBytes = configuration.writeBufferBytes
+    deframer = MessageDeframer(maxMessageBytes: configuration.maxMessageBytes)
+  }
+
+  // MARK: What the connection says
+
+  /// The head arrived: a method that streams requests starts, others wait for the request.
+  func start() {
+    if let deadline = context.deadline {
+      guard !deadline.hasPassed else { return fail(Self.deadlineExceeded) }
+      timer = eventLoop.scheduleTask(deadline: deadline.instant) {
+        self.fail(Self.deadlineExceeded)
+      }
+    }
+    if !handler.descriptor.kind.sendsOneRequest { launch() }
+  }
+
+  func received(_ bytes: [UInt8]) {
+    guard !isOver else { return }
+    inbox.received(bytes.count)
+    do throws(RPCError) {
+      if handler.descriptor.kind.sendsOneRequest {
+        try deframer.append(bytes) { message throws(RPCError) in
+          guard request == nil else { throw Self.notOneRequest }
+          request = message
+        }
+        // The handler has not begun: the request may grow to its limit.
+        connection.session.consume(stream, bytes.count)
+      } else {
+        try deframer.append(bytes) { message in inbox.push(message) }
+        connection.session.consume(stream, inbox.settle())
+      }
+    } catch {
+      fail(error)
+    }
+  }
+
+  func receivedEnd() {
+    guard !isOver else { return }
+    guard !deframer.isMidMessage else {
+      return fail(RPCError(.internal, "the request ends within a message"))
+    }
+    guard handler.descriptor.kind.sendsOneRequest else { return inbox.finish(nil) }
+    guard request != nil else { return fail(Self.notOneRequest) }
+    launch()
+  }
+
+  /// The peer has reset the stream, or the connection is gone.
+  func lost(_ error: RPCError) {
+    guard !isOver else { return }
+    end(error)
+    connection.callEnded(stream, method: handler.descriptor, error: error, since: startedAt)
+  }
+
+  func becameWritable() {
+    flushOutbox()
+  }
+
+  // MARK: StreamPort
+
+  func giveBack(_ bytes: Int) {
+    guard !isOver, !connection.isClosed else { return }
+    connection.session.consume(stream, bytes)
+    connection.setNeedsFlush()
+  }
+
+  func flushOutbox() {
+    eventLoop.assertInEventLoop()
+    let (messages, _) = outbox.take()
+    guard !isOver, !connection.isClosed else { return }
+    for message in messages {
+      sendHead()
+      guard !isOver else { return }
+      connection.session.send(stream, message)
+    }
+    outbox.setBlocked(connection.session.pendingBytes(stream) >= highBytes)
+    if !messages.isEmpty { connection.setNeedsFlush() }
+  }
+
+  func taskCancelled() {}
+
+  // MARK: What the handler says
+
+  /// The request of a method that takes exactly one.
+  func singleRequest<I: RPCMessage>(_ type: I.Type) throws(RPCError) -> I {
+    guard let request else { throw Self.notOneRequest }
+    return try I(slice: request)
+  }
+
+  /// Sends the response of a method that gives exactly one.
+  func respond(_ message: some RPCMessage) async throws(RPCError) {
+    try await outbox.write(MessageFraming.frame(message), for: self)
+  }
+
+  private func launch() {
+    connection.handlerStarted()
+    task = Self.spawn(self, executor: connection.executor)
+    // The handler runs until its first suspension before `spawn` returns: it may be through.
+    if isOver { task = nil }
+  }
+
+  /// Nonisolated, so that the task does not inherit an actor from the caller.
+  private static func spawn(_ call: ServerCall, executor: LoopExecutor) -> Task<Void, Never> {
+    Task.immediate(executorPreference: executor) {
+      let error = await call.runHandler()
+      call.onLoop {
+        call.finish(error)
+        call.connection.handlerEnded()
+      }
+    }
+  }
+
+  private func runHandler() async -> RPCError? {
+    do {
+      try await Deadline.$current.withValue(context.deadline) {
+        try await handler.run(self)
+      }
+      return nil
+    } catch let error as RPCError {
+      return error
+    } catch is CancellationError {
+      if context.deadline?.hasPassed == true { return Self.deadlineExceeded }
+      return RPCError(.cancelled, "the call was cancelled")
+    } catch {
+      connection.core.logger.error(
+        "handler failed",
+        metadata: ["method": "\(context.method.path)", "error": "\(error)"])
+      return RPCError(.unknown, "the handler failed", cause: error)
+    }
+  }
+
+  // MARK: The end
+
+  private func finish(_ error: RPCError?) {
+    flushOutbox()
+    guard !isOver else { return }
+    respondStatus(error)
+  }
+
+  /// Ends the call from this side, whatever the handler does.
+  func fail(_ error: RPCError) {
+    eventLoop.assertInEventLoop()
+    guard !isOver else { return }
+    if connection.session.pendingBytes(stream) > 0 {
+      // A status would wait behind messages that the client does not read.
+      connection.session.reset(stream, .cancel)
+      connection.setNeedsFlush()
+      end(error)
+      connection.callEnded(stream, method: handler.descriptor, error: error, since: startedAt)
+    } else {
+      respondStatus(error)
+    }
+  }
+
+  private func respondStatus(_ error: RPCError?) {
+    guard !connection.isClosed else { return }
+    let session = connection.session
+    if error == nil, !hasSentHead, !context.initialMetadata.isEmpty { sendHead() }
+    guard !isOver else { return }
+    var fields = hasSentHead ? [] : ServerConnection.responseHead
+    StatusWire.append(
+      error, trailing: context.trailingMetadata, to: &fields,
+      maxListBytes: session.maxSentHeaderListBytes)
+    if hasSentHead {
+      session.finish(stream, trailers: fields)
+    } else {
+      session.submitResponse(stream, fields, endStream: true)
+    }
+    connection.setNeedsFlush()
+    end(error)
+    connection.callEnded(stream, method: handler.descriptor, error: error, since: startedAt)
+  }
+
+  private func sendHead() {
+    guard !hasSentHead else { return }
+    var fields = ServerConnection.responseHead
+    do throws(RPCError) {
+      try context.initialMetadata.append(to: &fields)
+      let limit = connection.session.maxSentHeaderListBytes
+      guard fields.listSize <= limit else {
+        throw RPCError(.resourceExhausted, "initial metadata is larger than \(limit) bytes")
+      }
+      hasSentHead = true
+      connection.session.submitResponse(stream, fields, endStream: false)
+    } catch {
+      respondStatus(error)
+    }
+  }
+
+  private func end(_ error: RPCError?) {
+    isOver = true
+    timer?.cancel()
+    timer = nil
+    let error = error ?? RPCError(.cancelled, "the call has ended")
+    inbox.fail(error)
+    outbox.close(error)
+    task?.cancel()
+    task = nil
+  }
+
+  private static let deadlineExceeded = RPCError(
+    .deadlineExceeded, "the deadline passed before the call ended")
+  /// gRPC's statuscodes.md: a cardinality violation.
+  private static let notOneRequest = RPCError(
+    .unimplemented, "the method takes exactly one request")
+}

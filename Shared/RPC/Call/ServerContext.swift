@@ -1,0 +1,47 @@
+import Synchronization
+
+/// What a handler knows of the call it serves. The handler's task is cancelled when the call is.
+public struct ServerContext: Sendable {
+  /// The method that is called.
+  public let method: MethodDescriptor
+  /// The client's metadata.
+  public let metadata: Metadata
+  /// When the client gives up; also in `Deadline.current`.
+  public let deadline: Deadline?
+  /// The client's address and port.
+  public let remoteAddress: String
+
+  let response = ResponseMetadata()
+
+  /// Creates a context, as a server does for each call; for tests of handlers.
+  public init(
+    method: MethodDescriptor, metadata: Metadata = Metadata(), deadline: Deadline? = nil,
+    remoteAddress: String = "in-process"
+  ) {
+    self.method = method
+    self.metadata = metadata
+    self.deadline = deadline
+    self.remoteAddress = remoteAddress
+  }
+
+  /// Sets the metadata that goes out before the first message; without effect after it.
+  public func setInitialMetadata(_ metadata: Metadata) {
+    response.values.withLock { $0.initial = metadata }
+  }
+
+  /// Sets the metadata that goes out with the status.
+  public func setTrailingMetadata(_ metadata: Metadata) {
+    response.values.withLock { $0.trailing = metadata }
+  }
+
+  /// The metadata set for the head of the response.
+  public var initialMetadata: Metadata { response.values.withLock { $0.initial } }
+
+  /// The metadata set for the end of the response.
+  public var trailingMetadata: Metadata { response.values.withLock { $0.trailing } }
+}
+
+/// The metadata that a handler has set for its response.
+final class ResponseMetadata: Sendable {
+  let values = Mutex((initial: Metadata(), trailing: Metadata()))
+}

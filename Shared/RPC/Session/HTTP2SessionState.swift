@@ -1,0 +1,236 @@
+import CNghttp2
+
+/// What nghttp2's callbacks work on: streams, events and rate limits of one session.
+///
+/// Every method with a `handle` runs within `nghttp2_session_mem_recv` or `…_mem_send`.
+final class HTTP2SessionState {
+  let role: HTTP2Session.Role
+  let limits: HTTP2SessionLimits
+  var streams: [Int32: HTTP2StreamState] = [:]
+  var events: [HTTP2Event] = []
+  /// Which limit the peer broke.
+  private(set) var violation: String?
+  var isTerminated = false
+
+  private var now: UInt64 = 0
+  private var isEntered = false
+  private var idleFrames: TokenBucket
+  private var earlyResets: TokenBucket
+  /// Scratch for header lists, kept to save allocations.
+  private var text: [UInt8] = []
+  private var pairs: [nghttp2_nv] = []
+
+  init(role: HTTP2Session.Role, limits: HTTP2SessionLimits) {
+    self.role = role
+    self.limits = limits
+    idleFrames = TokenBucket(limits.idleFrames)
+    earlyResets = TokenBucket(limits.earlyResets)
+  }
+
+  func enter(at now: UInt64?) {
+    precondition(!isEntered, "HTTP/2 session: entered again from a callback")
+    isEntered = true
+    if let now { self.now = now }
+  }
+
+  func leave() {
+    isEntered = false
+  }
+
+  // MARK: Received frames
+
+  func beginHeaders(_ frame: nghttp2_frame) {
+    let id = frame.hd.stream_id
+    if streams[id] == nil {
+      guard role == .server, frame.headers.cat == NGHTTP2_HCAT_REQUEST else { return }
+      streams[id] = HTTP2StreamState(sendsBody: false, sentHead: false)
+    }
+    guard let stream = streams[id] else { return }
+    stream.fields = []
+    stream.fieldsBytes = 0
+    stream.fieldsOversized = false
+  }
+
+  func header(
+    _ frame: nghttp2_frame, _ name: UnsafeBufferPointer<UInt8>, _ value: UnsafeBufferPointer<UInt8>
+  ) {
+    guard let stream = streams[frame.hd.stream_id], !stream.isReset else { return }
+    stream.fieldsBytes += name.count + value.count + 32
+    guard stream.fieldsBytes <= limits.maxHeaderListBytes else {
+      stream.fieldsOversized = true
+      return
+    }
+    stream.fields.append(
+      HeaderField(String(decoding: name, as: UTF8.self), String(decoding: value, as: UTF8.self)))
+  }
+
+  func data(_ handle: OpaquePointer, _ id: Int32, _ bytes: UnsafeBufferPointer<UInt8>) {
+    // The connection's window is given back at arrival: one slow stream must not stop the others.
+    nghttp2_session_consume_connection(handle, bytes.count)
+    guard let stream = streams[id], !stream.isReset else { return }
+    events.append(.data(stream: id, bytes: Array(bytes)))
+  }
+
+  func received(_ frame: nghttp2_frame) {
+    let id = frame.hd.stream_id
+    let flags = UInt32(frame.hd.flags)
+    let endsStream = flags & NGHTTP2_FLAG_END_STREAM.rawValue != 0
+    switch UInt32(frame.hd.type) {
+    case NGHTTP2_HEADERS.rawValue: receivedHeaders(id, endsStream)
+    case NGHTTP2_DATA.rawValue:
+      if endsStream {
+        guard let stream = streams[id] else { return }
+        stream.receivedEnd = true
+        if !stream.isReset { events.append(.end(stream: id)) }
+      } else if frame.hd.length == 0 {
+        charge(&idleFrames, "empty DATA frames")
+      }
+    case NGHTTP2_RST_STREAM.rawValue:
+      if role == .server, let stream = streams[id], !stream.sentHead {
+        charge(&earlyResets, "resets of streams before their response")
+      }
+    case NGHTTP2_SETTINGS.rawValue:
+      guard flags & NGHTTP2_FLAG_ACK.rawValue == 0 else { return }
+      events.append(.settings)
+      charge(&idleFrames, "SETTINGS frames")
+    case NGHTTP2_PING.rawValue:
+      if flags & NGHTTP2_FLAG_ACK.rawValue != 0 {
+        events.append(.pong)
+      } else {
+        charge(&idleFrames, "PING frames")
+      }
+    case NGHTTP2_PRIORITY.rawValue: charge(&idleFrames, "PRIORITY frames")
+    case NGHTTP2_GOAWAY.rawValue:
+      let goAway = frame.goaway
+      let debug = UnsafeBufferPointer(start: goAway.opaque_data, count: goAway.opaque_data_len)
+      events.append(
+        .goAway(
+          lastStream: goAway.last_stream_id, code: HTTP2ErrorCode(rawValue: goAway.error_code),
+          debug: String(decoding: debug.prefix(256), as: UTF8.self)))
+    default: break
+    }
+  }
+
+  private func receivedHeaders(_ id: Int32, _ endsStream: Bool) {
+    guard let stream = streams[id] else { return }
+    if endsStream { stream.receivedEnd = true }
+    let fields = stream.fields
+    stream.fields = []
+    guard !stream.isReset else { return }
+    if stream.receivedHead {
+      events.append(.trailers(stream: id, fields: fields, oversized: stream.fieldsOversized))
+      return
+    }
+    if role == .client, !endsStream, fields.first(":status")?.hasPrefix("1") == true { return }
+    stream.receivedHead = true
+    events.append(
+      .head(
+        stream: id, fields: fields, endStream: endsStream, oversized: stream.fieldsOversized))
+  }
+
+  func closed(_ id: Int32, _ code: UInt32) {
+    guard streams.removeValue(forKey: id) != nil else { return }
+    events.append(.closed(stream: id, code: HTTP2ErrorCode(rawValue: code)))
+  }
+
+  private func charge(_ bucket: inout TokenBucket, _ what: String) {
+    guard !bucket.take(at: now), violation == nil else { return }
+    violation = "too many \(what)"
+  }
+
+  // MARK: Sent frames
+
+  func sent(_ handle: OpaquePointer, _ frame: nghttp2_frame) {
+    let type = UInt32(frame.hd.type)
+    let id = frame.hd.stream_id
+    if type == NGHTTP2_RST_STREAM.rawValue, role == .server {
+      // A reset that the peer provoked costs it as much as one of its own (CVE-2025-8671).
+      if let stream = streams[id], !stream.isReset {
+        charge(&earlyResets, "streams reset because of errors")
+      }
+      return
+    }
+    guard type == NGHTTP2_HEADERS.rawValue || type == NGHTTP2_DATA.rawValue,
+      UInt32(frame.hd.flags) & NGHTTP2_FLAG_END_STREAM.rawValue != 0,
+      role == .server, let stream = streams[id], !stream.receivedEnd, !stream.isReset
+    else { return }
+    // The response is complete and the request is not: tell the client to stop sending it.
+    stream.isReset = true
+    nghttp2_submit_rst_stream(
+      handle, UInt8(NGHTTP2_FLAG_NONE.rawValue), id, HTTP2ErrorCode.noError.rawValue)
+  }
+
+  func notSent(_ handle: OpaquePointer, _ frame: nghttp2_frame) {
+    // A request that cannot be sent is closed by nghttp2; a response or trailers leave the peer
+    // waiting unless the stream is reset.
+    guard UInt32(frame.hd.type) == NGHTTP2_HEADERS.rawValue,
+      frame.headers.cat != NGHTTP2_HCAT_REQUEST, let stream = streams[frame.hd.stream_id],
+      !stream.isReset
+    else { return }
+    stream.isReset = true
+    nghttp2_submit_rst_stream(
+      handle, UInt8(NGHTTP2_FLAG_NONE.rawValue), frame.hd.stream_id,
+      HTTP2ErrorCode.internalError.rawValue)
+  }
+
+  func read(
+    _ handle: OpaquePointer, _ id: Int32, _ target: UnsafeMutableRawBufferPointer,
+    _ flags: UnsafeMutablePointer<UInt32>
+  ) -> Int {
+    guard let stream = streams[id], !stream.isReset else {
+      return Int(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue)
+    }
+    let count = stream.dequeue(into: target)
+    if stream.cleared(low: limits.writeLowBytes) { events.append(.writable(stream: id)) }
+    guard stream.pendingBytes == 0, let trailers = stream.ending else {
+      if count > 0 { return count }
+      stream.isDeferred = true
+      return Int(NGHTTP2_ERR_DEFERRED.rawValue)
+    }
+    flags.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue
+    guard !trailers.isEmpty else { return count }
+    // Trailers are submitted here and nowhere else: earlier, they would overtake the DATA.
+    flags.pointee |= NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
+    let result = withNameValues(trailers) { pairs, count in
+      nghttp2_submit_trailer(handle, id, pairs, count)
+    }
+    return result == 0 ? count : Int(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue)
+  }
+
+  // MARK: Header lists
+
+  /// Calls `body` with the fields in nghttp2's form, which it copies.
+  func withNameValues<R>(
+    _ fields: [HeaderField], _ body: (UnsafePointer<nghttp2_nv>?, Int) -> R
+  ) -> R {
+    text.removeAll(keepingCapacity: true)
+    for field in fields {
+      text.append(contentsOf: field.name.utf8)
+      text.append(contentsOf: field.value.utf8)
+    }
+    return text.withUnsafeMutableBufferPointer { bytes in
+      pairs.removeAll(keepingCapacity: true)
+      var offset = 0
+      for field in fields {
+        let nameCount = field.name.utf8.count
+        let valueCount = field.value.utf8.count
+        pairs.append(
+          nghttp2_nv(
+            name: bytes.baseAddress.map { $0 + offset },
+            value: bytes.baseAddress.map { $0 + offset + nameCount },
+            namelen: nameCount, valuelen: valueCount, flags: Self.flags(field.name)))
+        offset += nameCount + valueCount
+      }
+      return pairs.withUnsafeBufferPointer { body($0.baseAddress, $0.count) }
+    }
+  }
+
+  /// Fields whose value changes with every call stay out of the compression table.
+  private static func flags(_ name: String) -> UInt8 {
+    switch name {
+    case "grpc-timeout", "grpc-message", "traceparent", "x-request-id", "authorization":
+      UInt8(NGHTTP2_NV_FLAG_NO_INDEX.rawValue)
+    default: UInt8(NGHTTP2_NV_FLAG_NONE.rawValue)
+    }
+  }
+}

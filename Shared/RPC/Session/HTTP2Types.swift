@@ -1,0 +1,95 @@
+import CNghttp2
+
+/// An HTTP/2 error code (RFC 9113, 7).
+struct HTTP2ErrorCode: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
+  let rawValue: UInt32
+
+  static let noError = HTTP2ErrorCode(rawValue: 0)
+  static let protocolError = HTTP2ErrorCode(rawValue: 1)
+  static let internalError = HTTP2ErrorCode(rawValue: 2)
+  static let refusedStream = HTTP2ErrorCode(rawValue: 7)
+  static let cancel = HTTP2ErrorCode(rawValue: 8)
+  static let enhanceYourCalm = HTTP2ErrorCode(rawValue: 11)
+  static let inadequateSecurity = HTTP2ErrorCode(rawValue: 12)
+
+  var description: String { String(cString: nghttp2_http2_strerror(rawValue)) }
+}
+
+/// Why a session cannot go on; its connection is to be closed.
+struct HTTP2SessionError: Error, CustomStringConvertible {
+  let operation: String
+  /// nghttp2's error number.
+  let number: Int32
+
+  var description: String { "\(operation): \(String(cString: nghttp2_strerror(number)))" }
+}
+
+/// What a session tells its owner, in the order in which it happened.
+enum HTTP2Event {
+  /// A request's or a response's head. `oversized` when the list was above the limit: the fields
+  /// beyond it are left out.
+  case head(stream: Int32, fields: [HeaderField], endStream: Bool, oversized: Bool)
+  /// DATA. The stream's window shrinks until the bytes are consumed.
+  case data(stream: Int32, bytes: [UInt8])
+  /// Trailers, which end the peer's half of the stream.
+  case trailers(stream: Int32, fields: [HeaderField], oversized: Bool)
+  /// The end of the peer's half by an empty or last DATA frame.
+  case end(stream: Int32)
+  /// The stream is gone, by both ends or by a reset with that code. Nothing follows for it.
+  case closed(stream: Int32, code: HTTP2ErrorCode)
+  /// The bytes that wait to be sent fell below the low mark after having been above the high one.
+  case writable(stream: Int32)
+  /// The peer's SETTINGS.
+  case settings
+  /// The answer to a PING of ours.
+  case pong
+  /// The peer starts no new stream above that id.
+  case goAway(lastStream: Int32, code: HTTP2ErrorCode, debug: String)
+}
+
+/// The bounds of one session. Times in seconds, sizes in bytes.
+struct HTTP2SessionLimits: Sendable {
+  /// Streams that the peer may have open at once.
+  var maxConcurrentStreams = 1024
+  /// A header list as RFC 9113, 6.5.2 counts it, received or sent.
+  var maxHeaderListBytes = 64 * 1024
+  /// What the peer may send on one stream before it is consumed.
+  var streamWindowBytes = 1024 * 1024
+  /// What the peer may have in flight on the connection; consumed at arrival.
+  var connectionWindowBytes = 8 * 1024 * 1024
+  /// Bytes waiting on one stream above which it is not writable.
+  var writeHighBytes = 64 * 1024
+  /// Bytes waiting on one stream below which it is writable again.
+  var writeLowBytes = 16 * 1024
+  /// Frames that carry no work (PING, SETTINGS, PRIORITY, empty DATA): burst and rate per second.
+  var idleFrames = (burst: 2_000.0, perSecond: 200.0)
+  /// Streams that the peer resets before a response began: burst and rate per second.
+  var earlyResets = (burst: 1_000.0, perSecond: 100.0)
+  /// Resets of any stream, nghttp2's own limit: burst and rate per second.
+  var resets: (burst: UInt64, perSecond: UInt64) = (20_000, 2_000)
+}
+
+/// A token bucket: `burst` at once, then `perSecond`.
+struct TokenBucket {
+  private let burst: Double
+  private let perSecond: Double
+  private var tokens: Double
+  private var last: UInt64 = 0
+
+  init(_ limits: (burst: Double, perSecond: Double)) {
+    burst = limits.burst
+    perSecond = limits.perSecond
+    tokens = limits.burst
+  }
+
+  /// Takes one token; false when there is none. `now` in nanoseconds of any monotonic clock.
+  mutating func take(at now: UInt64) -> Bool {
+    if now > last {
+      if last > 0 { tokens = min(burst, tokens + Double(now - last) * 1e-9 * perSecond) }
+      last = now
+    }
+    guard tokens >= 1 else { return false }
+    tokens -= 1
+    return true
+  }
+}

@@ -1,0 +1,98 @@
+public import Logging
+import NIOCore
+public import NIOSSL
+
+/// How a client connects and what it lets the server do. Sizes in bytes.
+public struct ChannelConfiguration: Sendable {
+  /// TLS, which must offer `h2` by ALPN; nil for plain text with prior knowledge.
+  public var tls: NIOSSLContext?
+  /// The name to check the server's certificate against; the host when nil.
+  public var tlsServerName: String?
+  /// The largest message received.
+  public var maxMessageBytes = 4 * 1024 * 1024
+  /// The largest header list received or sent, as RFC 9113, 6.5.2 counts it.
+  public var maxMetadataBytes = 64 * 1024
+  /// What the server may send on one stream before it is read.
+  public var streamWindowBytes = 1024 * 1024
+  /// What may wait on one stream before its writer suspends.
+  public var writeBufferBytes = 64 * 1024
+  /// Calls that may wait for a connection or for one of its streams.
+  public var maxQueuedCalls = 10_000
+  /// The time to connect, agree on TLS and receive the server's SETTINGS.
+  public var connectTimeout: Duration = .seconds(10)
+  /// The wait before the second attempt to connect; it grows by 1.6 with each failure.
+  public var backoffInitial: Duration = .milliseconds(100)
+  /// The longest wait between two attempts; every wait varies by a fifth at random.
+  public var backoffMax: Duration = .seconds(5)
+  /// The time without any byte, while calls run, after which the server is asked for a sign of life.
+  public var keepaliveInterval: Duration = .seconds(300)
+  /// The time it has to give that sign.
+  public var keepaliveTimeout: Duration = .seconds(20)
+  /// Where changes of the connection are logged.
+  public var logger = Logger(label: "llmos.rpc.client")
+
+  /// Creates the default configuration.
+  public init(tls: NIOSSLContext? = nil) {
+    self.tls = tls
+  }
+
+  var sessionLimits: HTTP2SessionLimits {
+    var limits = HTTP2SessionLimits()
+    limits.maxHeaderListBytes = maxMetadataBytes
+    limits.streamWindowBytes = streamWindowBytes
+    limits.connectionWindowBytes = max(limits.connectionWindowBytes, streamWindowBytes)
+    limits.writeHighBytes = writeBufferBytes
+    limits.writeLowBytes = writeBufferBytes / 4
+    return limits
+  }
+}
+
+/// What a call asks for beside its request.
+public struct CallOptions: Sendable {
+  /// The time the call may take. The deadline of the task, if it is earlier, counts instead.
+  public var timeout: Duration?
+  /// Metadata for the server.
+  public var metadata = Metadata()
+  /// How long to wait for a connection; without it, a call fails at once while there is none and
+  /// the last attempt to connect has failed.
+  public var readyTimeout: Duration?
+
+  /// Creates options that ask for nothing.
+  public init() {}
+
+  /// Creates options.
+  public init(
+    timeout: Duration? = nil, metadata: Metadata = Metadata(), readyTimeout: Duration? = nil
+  ) {
+    self.timeout = timeout
+    self.metadata = metadata
+    self.readyTimeout = readyTimeout
+  }
+}
+
+/// The waits between attempts to connect (gRPC's connection-backoff.md).
+struct Backoff {
+  private static let growth = 1.6
+  private static let jitter = 0.2
+
+  private let initial: Double
+  private let max: Double
+  private var next: Double
+
+  init(initial: Duration, max: Duration) {
+    self.initial = Double(initial.clampedNanoseconds)
+    self.max = Double(max.clampedNanoseconds)
+    next = self.initial
+  }
+
+  mutating func reset() {
+    next = initial
+  }
+
+  /// The wait before the next attempt.
+  mutating func delay() -> TimeAmount {
+    let base = Swift.min(next, max)
+    next = Swift.min(next * Self.growth, max)
+    return .nanoseconds(Int64(base * Double.random(in: (1 - Self.jitter)...(1 + Self.jitter))))
+  }
+}

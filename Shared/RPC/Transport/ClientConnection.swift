@@ -1,0 +1,157 @@
+import Logging
+import NIOCore
+import NIOTLS
+
+/// One connection of a channel: its calls and whether it takes more.
+final class ClientConnection: HTTP2Connection, @unchecked Sendable {
+  private enum Phase {
+    /// Waits for TLS and the server's first SETTINGS; to `ready`.
+    case handshake
+    /// Takes calls; to `draining`.
+    case ready
+    /// The server takes no new call, or the ids are used up; ends with its last call.
+    case draining
+  }
+
+  private let core: ChannelCore
+  private var phase = Phase.handshake
+  private var calls: [Int32: ClientCall] = [:]
+  private var handshakeTimer: Scheduled<Void>?
+  private var keepaliveTimer: Scheduled<Void>?
+  private var lastRead = NIODeadline.now()
+  private var isPingOutstanding = false
+  private(set) var readySince = NIODeadline.now()
+
+  /// Whether the handshake was finished.
+  var wasReady: Bool { phase != .handshake }
+
+  init(core: ChannelCore) throws(HTTP2SessionError) {
+    self.core = core
+    try super.init(
+      role: .client, limits: core.configuration.sessionLimits, eventLoop: core.eventLoop)
+  }
+
+  // MARK: Lifecycle
+
+  override func connectionActive() {
+    guard handshakeTimer == nil else { return }
+    core.connectionActive(self)
+    guard !isClosed else { return }
+    handshakeTimer = eventLoop.scheduleTask(in: TimeAmount(core.configuration.connectTimeout)) {
+      guard case .handshake = self.phase else { return }
+      self.close(reason: "the server did not finish its handshake in time")
+    }
+  }
+
+  override func userEvent(_ event: Any) {
+    guard case .handshakeCompleted(let name)? = event as? TLSUserEvent, name != "h2" else { return }
+    close(reason: "TLS: the server did not agree on h2")
+  }
+
+  override func connectionClosed() {
+    handshakeTimer?.cancel()
+    keepaliveTimer?.cancel()
+    let reason = closeReason ?? ""
+    let lost = calls.values
+    calls = [:]
+    for call in lost {
+      call.connectionLost(RPCError(.unavailable, "connection to \(core.target) lost: \(reason)"))
+    }
+    core.connectionClosed(self, reason: reason)
+  }
+
+  override func bytesArrived(at now: NIODeadline) {
+    lastRead = now
+    isPingOutstanding = false
+  }
+
+  /// Takes no call any more and ends with the last one.
+  func drain() {
+    guard !isClosed, phase != .draining else { return }
+    phase = .draining
+    session.submitGoAway()
+    setNeedsFlush()
+  }
+
+  /// Ends every call with `error`, and the connection.
+  func closeNow(_ error: RPCError) {
+    for call in Array(calls.values) { call.fail(error) }
+    if !isClosed { session.terminate(.noError) }
+    close(reason: error.message)
+  }
+
+  private func startKeepalive() {
+    let interval = TimeAmount(core.configuration.keepaliveInterval)
+    keepaliveTimer = eventLoop.scheduleTask(deadline: max(lastRead, .now()) + interval) {
+      guard !self.isClosed else { return }
+      guard self.lastRead + interval <= .now(), !self.calls.isEmpty else {
+        return self.startKeepalive()
+      }
+      self.isPingOutstanding = true
+      self.session.submitPing()
+      self.setNeedsFlush()
+      let timeout = TimeAmount(self.core.configuration.keepaliveTimeout)
+      self.keepaliveTimer = self.eventLoop.scheduleTask(in: timeout) {
+        guard !self.isPingOutstanding else { return self.close(reason: "no answer to a ping") }
+        self.startKeepalive()
+      }
+    }
+  }
+
+  // MARK: Calls
+
+  /// Whether a call can be opened now rather than wait for another to end.
+  var hasFreeStream: Bool {
+    phase == .ready && session.streamCount < session.peerMaxConcurrentStreams
+  }
+
+  /// Opens a stream for the call; false when the connection has none left to give.
+  func open(_ call: ClientCall, _ fields: [HeaderField]) -> Int32? {
+    guard let stream = session.submitRequest(fields, endStream: false) else {
+      core.connectionDraining(self)
+      drain()
+      return nil
+    }
+    calls[stream] = call
+    setNeedsFlush()
+    return stream
+  }
+
+  func callEnded(_ stream: Int32) {
+    calls[stream] = nil
+  }
+
+  // MARK: Events
+
+  override func handle(_ event: HTTP2Event) {
+    switch event {
+    case .head(let stream, let fields, let endStream, let oversized):
+      calls[stream]?.received(head: fields, endStream: endStream, oversized: oversized)
+    case .data(let stream, let bytes): calls[stream]?.received(bytes)
+    case .trailers(let stream, let fields, let oversized):
+      calls[stream]?.received(trailers: fields, oversized: oversized)
+    case .end(let stream): calls[stream]?.receivedEnd()
+    case .closed(let stream, let code):
+      calls.removeValue(forKey: stream)?.closed(code)
+      core.streamFreed()
+    case .writable(let stream): calls[stream]?.flushOutbox()
+    case .settings:
+      guard phase == .handshake else { return core.streamFreed() }
+      phase = .ready
+      readySince = .now()
+      handshakeTimer?.cancel()
+      startKeepalive()
+      core.connectionReady(self)
+    case .pong: break
+    case .goAway(_, _, let debug):
+      if !debug.isEmpty {
+        core.configuration.logger.info(
+          "the server ends the connection",
+          metadata: ["server": "\(core.target)", "reason": "\(debug)"])
+      }
+      if phase == .handshake { return close(reason: "the server is shutting down") }
+      phase = .draining
+      core.connectionDraining(self)
+    }
+  }
+}

@@ -1,0 +1,67 @@
+public import Logging
+public import NIOSSL
+
+/// How a server listens and what it lets clients do. Sizes in bytes.
+public struct ServerConfiguration: Sendable {
+  /// The address to bind to.
+  public var host: String
+  /// The port to bind to; 0 takes a free one.
+  public var port: Int
+  /// TLS, which must offer `h2` by ALPN; nil for plain text with prior knowledge.
+  public var tls: NIOSSLContext?
+  /// The largest message received.
+  public var maxMessageBytes = 4 * 1024 * 1024
+  /// The largest header list received or sent, as RFC 9113, 6.5.2 counts it.
+  public var maxMetadataBytes = 64 * 1024
+  /// Connections open at once; more are closed as they come.
+  public var maxConnections = 4096
+  /// Calls of one connection at once, and handlers of it that still run; more are refused.
+  public var maxConcurrentStreams = 1024
+  /// What a client may send on one stream before the handler reads it.
+  public var streamWindowBytes = 1024 * 1024
+  /// What may wait on one stream before its writer suspends.
+  public var writeBufferBytes = 64 * 1024
+  /// The time a client has for TLS and its first SETTINGS.
+  public var handshakeTimeout: Duration = .seconds(10)
+  /// The time without any byte from a client after which it is asked for a sign of life.
+  public var keepaliveInterval: Duration = .seconds(300)
+  /// The time it has to give that sign.
+  public var keepaliveTimeout: Duration = .seconds(20)
+  /// Resets of streams before their response that a client may send at once.
+  public var earlyResetBurst = 1_000
+  /// And the same per second in the long run.
+  public var earlyResetsPerSecond = 100
+  /// Called on the event loop after each call; must not block.
+  public var onCallEnd: (@Sendable (ServerCallRecord) -> Void)?
+  /// Where failures of handlers and misbehaving peers are logged.
+  public var logger = Logger(label: "llmos.rpc.server")
+
+  /// Creates a configuration for an address; port 0 takes a free port.
+  public init(host: String = "127.0.0.1", port: Int = 0, tls: NIOSSLContext? = nil) {
+    self.host = host
+    self.port = port
+    self.tls = tls
+  }
+
+  var sessionLimits: HTTP2SessionLimits {
+    var limits = HTTP2SessionLimits()
+    limits.maxConcurrentStreams = maxConcurrentStreams
+    limits.maxHeaderListBytes = maxMetadataBytes
+    limits.streamWindowBytes = streamWindowBytes
+    limits.connectionWindowBytes = max(limits.connectionWindowBytes, streamWindowBytes)
+    limits.writeHighBytes = writeBufferBytes
+    limits.writeLowBytes = writeBufferBytes / 4
+    limits.earlyResets = (Double(earlyResetBurst), Double(earlyResetsPerSecond))
+    return limits
+  }
+}
+
+/// What became of one call; for metrics.
+public struct ServerCallRecord: Sendable {
+  /// The method.
+  public let method: MethodDescriptor
+  /// The status it ended with.
+  public let status: StatusCode
+  /// The time from its head to its status.
+  public let duration: Duration
+}

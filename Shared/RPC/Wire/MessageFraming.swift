@@ -1,0 +1,93 @@
+/// gRPC's length-prefixed messages: one flag byte, four bytes of length, the message.
+enum MessageFraming {
+  /// Bytes before each message.
+  static let prefixBytes = 5
+
+  /// The message with its prefix; throws RESOURCE_EXHAUSTED above the wire's 4 GiB.
+  static func frame(_ message: some RPCMessage) throws(RPCError) -> [UInt8] {
+    var output = [UInt8](repeating: 0, count: prefixBytes)
+    try message.serialize(into: &output)
+    guard let length = UInt32(exactly: output.count - prefixBytes) else {
+      throw RPCError(.resourceExhausted, "message: \(output.count) bytes do not fit the wire")
+    }
+    withUnsafeBytes(of: length.bigEndian) { bytes in
+      for index in 0..<4 { output[1 + index] = bytes[index] }
+    }
+    return output
+  }
+}
+
+/// Cuts a stream of DATA bytes into messages. DATA boundaries mean nothing to it.
+struct MessageDeframer {
+  private let maxMessageBytes: Int
+  /// Bytes of a message, with its prefix, that is not complete yet.
+  private var partial: [UInt8] = []
+
+  init(maxMessageBytes: Int) {
+    self.maxMessageBytes = maxMessageBytes
+  }
+
+  /// Whether a message has begun and not ended.
+  var isMidMessage: Bool { !partial.isEmpty }
+
+  /// Takes bytes and hands over each message that they complete.
+  ///
+  /// Throws RESOURCE_EXHAUSTED for a message above the limit, as soon as its prefix is there, and
+  /// INTERNAL for a compressed message or an unknown flag: no encoding is ever agreed on here.
+  mutating func append(
+    _ chunk: [UInt8], _ body: (ArraySlice<UInt8>) throws(RPCError) -> Void
+  ) throws(RPCError) {
+    var rest = chunk[...]
+    while !rest.isEmpty {
+      if partial.isEmpty, let length = try prefix(of: rest),
+        rest.count - MessageFraming.prefixBytes >= length
+      {
+        // The usual case: the message lies whole within the chunk and is not copied.
+        let start = rest.startIndex + MessageFraming.prefixBytes
+        try body(rest[start..<start + length])
+        rest = rest[(start + length)...]
+        continue
+      }
+      rest = try accumulate(rest, body)
+    }
+  }
+
+  private mutating func accumulate(
+    _ bytes: ArraySlice<UInt8>, _ body: (ArraySlice<UInt8>) throws(RPCError) -> Void
+  ) throws(RPCError) -> ArraySlice<UInt8> {
+    var rest = bytes
+    if partial.count < MessageFraming.prefixBytes {
+      let head = rest.prefix(MessageFraming.prefixBytes - partial.count)
+      partial.append(contentsOf: head)
+      rest = rest.dropFirst(head.count)
+    }
+    guard let length = try prefix(of: partial[...]) else { return rest }
+    let missing = MessageFraming.prefixBytes + length - partial.count
+    // Memory grows with the bytes that came, not with the length that was claimed.
+    let part = rest.prefix(missing)
+    partial.append(contentsOf: part)
+    rest = rest.dropFirst(part.count)
+    if part.count == missing {
+      let whole = partial
+      partial = []
+      try body(whole[MessageFraming.prefixBytes...])
+    }
+    return rest
+  }
+
+  private func prefix(of bytes: ArraySlice<UInt8>) throws(RPCError) -> Int? {
+    guard bytes.count >= MessageFraming.prefixBytes else { return nil }
+    let start = bytes.startIndex
+    switch bytes[start] {
+    case 0: break
+    case 1: throw RPCError(.internal, "message: compressed, but no grpc-encoding was agreed on")
+    default: throw RPCError(.internal, "message: unknown flag \(bytes[start])")
+    }
+    let length = bytes[(start + 1)..<(start + 5)].reduce(0) { $0 << 8 | Int($1) }
+    guard length <= maxMessageBytes else {
+      throw RPCError(
+        .resourceExhausted, "message: \(length) bytes, but at most \(maxMessageBytes) are received")
+    }
+    return length
+  }
+}

@@ -1,0 +1,30 @@
+/// How a call failed: what goes over the wire as status, message and trailing metadata.
+public struct RPCError: Error, Sendable {
+  /// The status code; never `.ok` on the wire.
+  public var code: StatusCode
+  /// One line for a person; names the operation and the values, never prompts or secrets.
+  public var message: String
+  /// Trailing metadata that travels with the status.
+  public var metadata: Metadata
+  /// What caused it on this side; never sent.
+  public var cause: (any Error)?
+
+  /// Creates an error with the given code and message.
+  public init(
+    _ code: StatusCode, _ message: String, metadata: Metadata = Metadata(),
+    cause: (any Error)? = nil
+  ) {
+    self.code = code
+    self.message = message
+    self.metadata = metadata
+    self.cause = cause
+  }
+}
+
+extension RPCError: CustomStringConvertible {
+  /// The code's name, the message and the cause.
+  public var description: String {
+    guard let cause else { return "\(code.name): \(message)" }
+    return "\(code.name): \(message) (cause: \(cause))"
+  }
+}

@@ -1,0 +1,84 @@
+/// How statuses cross HTTP/2.
+enum StatusWire {
+  /// The longest `grpc-message` sent, in bytes of its UTF-8, so that trailers stay small.
+  static let maxMessageBytes = 4096
+
+  /// Appends `grpc-status`, `grpc-message` and the error's metadata.
+  ///
+  /// Metadata that cannot be sent, or would make the list larger than `maxListBytes`, turns the
+  /// status into an INTERNAL or RESOURCE_EXHAUSTED one: a status always arrives.
+  static func append(_ error: RPCError?, trailing: Metadata, to fields: inout [HeaderField], maxListBytes: Int) {
+    let start = fields.count
+    do {
+      try appendUnchecked(error, trailing: trailing, to: &fields)
+      guard fields.listSize > maxListBytes else { return }
+      fields.removeSubrange(start...)
+      appendStatus(
+        RPCError(.resourceExhausted, "trailing metadata is larger than \(maxListBytes) bytes"),
+        to: &fields)
+    } catch {
+      fields.removeSubrange(start...)
+      appendStatus(error, to: &fields)
+    }
+  }
+
+  private static func appendUnchecked(
+    _ error: RPCError?, trailing: Metadata, to fields: inout [HeaderField]
+  ) throws(RPCError) {
+    guard let error else {
+      fields.append(HeaderField("grpc-status", "0"))
+      try trailing.append(to: &fields)
+      return
+    }
+    appendStatus(error, to: &fields)
+    try trailing.append(to: &fields)
+    try error.metadata.append(to: &fields)
+  }
+
+  private static func appendStatus(_ error: RPCError, to fields: inout [HeaderField]) {
+    let code = error.code == .ok ? StatusCode.unknown : error.code
+    fields.append(HeaderField("grpc-status", String(code.rawValue)))
+    guard !error.message.isEmpty else { return }
+    var message = error.message
+    if message.utf8.count > maxMessageBytes {
+      message = String(decoding: message.utf8.prefix(maxMessageBytes), as: UTF8.self)
+    }
+    fields.append(HeaderField("grpc-message", PercentEncoding.encode(message)))
+  }
+
+  /// The outcome that trailers (or a Trailers-Only head) state; nil when they hold no status.
+  static func outcome(of trailers: [HeaderField]) -> Result<Metadata, RPCError>? {
+    guard let status = trailers.first("grpc-status") else { return nil }
+    let metadata = Metadata(fields: trailers)
+    if status == "0" { return .success(metadata) }
+    let message = PercentEncoding.decode(trailers.first("grpc-message") ?? "")
+    guard let number = Int(status), let code = StatusCode(rawValue: number), code != .ok else {
+      return .failure(
+        RPCError(.unknown, "status '\(status.prefix(20))': \(message)", metadata: metadata))
+    }
+    return .failure(RPCError(code, message, metadata: metadata))
+  }
+
+  /// The status code for a response that states none (gRPC's http-grpc-status-mapping.md).
+  static func code(httpStatus: Int) -> StatusCode {
+    switch httpStatus {
+    case 400, 431: .internal
+    case 401: .unauthenticated
+    case 403: .permissionDenied
+    case 404: .unimplemented
+    case 429, 502, 503, 504: .unavailable
+    default: .unknown
+    }
+  }
+
+  /// The error for a stream that the peer reset (gRPC's PROTOCOL-HTTP2.md, "Errors").
+  static func error(reset code: HTTP2ErrorCode) -> RPCError {
+    switch code {
+    case .refusedStream: RPCError(.unavailable, "the server refused the stream")
+    case .cancel: RPCError(.cancelled, "the peer cancelled the stream")
+    case .enhanceYourCalm: RPCError(.resourceExhausted, "the peer asks for fewer requests")
+    case .inadequateSecurity: RPCError(.permissionDenied, "the peer asks for better security")
+    default: RPCError(.internal, "the peer reset the stream: \(code)")
+    }
+  }
+}
