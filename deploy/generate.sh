@@ -27,18 +27,6 @@ while [ $# -gt 0 ]; do
   shift
 done
 
-install_tools() {
-  command -v protoc > /dev/null && command -v protoc-c > /dev/null &&
-    [ -f /usr/include/google/protobuf/compiler/plugin.proto ] && return
-  local packages="protobuf-compiler protobuf-c-compiler libprotobuf-dev libprotoc-dev"
-  echo "generate.sh: installing $packages" >&2
-  local sudo=
-  [ "$(id -u)" = 0 ] || sudo=sudo
-  # shellcheck disable=SC2086
-  $sudo apt-get install -y -q $packages > /dev/null ||
-    { $sudo apt-get update -q > /dev/null && $sudo apt-get install -y -q $packages > /dev/null; }
-}
-
 build_plugin() {
   swift build --scratch-path "$scratch" --explicit-target-dependency-import-check error \
     --product protoc-gen-llmos-swift >&2
@@ -120,7 +108,8 @@ compare() {
   echo "generate.sh: generated code is up to date"
 }
 
-install_tools
+bash deploy/install.sh protobuf-compiler protobuf-c-compiler libprotobuf-dev libprotoc-dev \
+  libprotobuf-c-dev >&2
 if $check; then
   top=$(mktemp -d)
   trap 'rm -rf "$top"' EXIT

@@ -1,0 +1,17 @@
+/// Encodings of `Samples` by Google's protobuf for Python.
+enum Golden {
+  static let scalars =
+    "09000000000000f8bf15cdcccc3d18ffffffffffffffffff01208080808080808080800128ffffffff0f30ff"
+    + "ffffffffffffffff0138ffffffff0f40034d0400000051ffffffffffffffff5dfbffffff6100000000000000"
+    + "80680172144772c3bcc39f652c20e697a5e69cac20f09f99827a0300ff078001078a010b080710011a057365"
+    + "76656ec03e02"
+  static let lists =
+    "0a180000000000000000000000000000f8bf000000000000f07f1208cdcccc3d000000401a10ffffffffffff"
+    + "ffffff0100ffffffff07220b80808080808080808001012a0800ffffffff0fac02320affffffffffffffffff"
+    + "013a070102ffffffff0f4214ffffffffffffffffff01feffffffffffffffff014a0c01000000020000000300"
+    + "00005210ffffffffffffffff00000000000000005a04ffffffff6210ffffffffffffffff0000000000000080"
+    + "6a0301000172007201617202c3bc7a007a01007a02010282010c01ffffffffffffffffff010c8a01008a0109"
+    + "080110011a036f6e659001019001029001ac02"
+  static let choices =
+    "080012001a005a006001"
+}
