@@ -73,6 +73,9 @@ let wire: [Target] = [
   tests("ProtoGen"),
   .target(name: "CProto", dependencies: ["CProtobufC"], path: "Shared/CProto"),
   shared("ServiceAPI", ["CProto", "CProtobufC", "RPC"]),
+  .target(
+    name: "CTestProto", dependencies: ["CProtobufC"], path: "Tests/Fixtures/CTestProto"),
+  tests("ServiceAPI", ["CProtobufC", "CTestProto", "RPC"]),
   shared(
     "ServiceKit",
     [
