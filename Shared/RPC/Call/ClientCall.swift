@@ -68,12 +68,16 @@ final class ClientCall: StreamPort, @unchecked Sendable {
 
   // MARK: What the caller says
 
-  /// Begins the call. On any thread, once.
+  /// Begins the call.
+  ///
+  /// On any thread, once.
   func start() {
     onLoop { self.begin() }
   }
 
-  /// Gives the call up; without effect when it is over. On any thread.
+  /// Gives the call up; without effect when it is over.
+  ///
+  /// On any thread.
   func cancel() {
     onLoop { self.fail(RPCError(.cancelled, "the call was cancelled")) }
   }
@@ -124,7 +128,9 @@ final class ClientCall: StreamPort, @unchecked Sendable {
       return fail(
         RPCError(
           .resourceExhausted,
-          "metadata of \(fields.listSize) bytes, but at most \(limit) may be sent"))
+          "metadata of \(fields.listSize) bytes, but at most \(limit) may be sent"
+        )
+      )
     }
     guard let stream = connection.open(self, fields) else { return core.admit(self) }
     attempts += 1
@@ -145,7 +151,8 @@ final class ClientCall: StreamPort, @unchecked Sendable {
     if let deadline {
       let left = max(1, deadline.remaining.clampedNanoseconds)
       fields.append(
-        HeaderField("grpc-timeout", TimeoutHeader.encode(nanoseconds: UInt64(left))))
+        HeaderField("grpc-timeout", TimeoutHeader.encode(nanoseconds: UInt64(left)))
+      )
     }
     fields.append(HeaderField("te", "trailers"))
     fields.append(HeaderField("content-type", "application/grpc"))
@@ -164,12 +171,14 @@ final class ClientCall: StreamPort, @unchecked Sendable {
     if status != 200 || !type.hasPrefix("application/grpc") {
       let detail = status == 200 ? "content-type '\(type.prefix(100))'" : "HTTP status \(status)"
       return fail(
-        RPCError(StatusWire.code(httpStatus: status), "the server answered with \(detail)"))
+        RPCError(StatusWire.code(httpStatus: status), "the server answered with \(detail)")
+      )
     }
     if endStream { return fail(noStatus) }
     if let encoding = fields.first("grpc-encoding"), encoding != "identity" {
       return fail(
-        RPCError(.internal, "the server answered in grpc-encoding '\(encoding.prefix(50))'"))
+        RPCError(.internal, "the server answered in grpc-encoding '\(encoding.prefix(50))'")
+      )
     }
     metadata.withLock { $0.initial = Metadata(fields: fields) }
   }
@@ -236,7 +245,8 @@ final class ClientCall: StreamPort, @unchecked Sendable {
       connection.session.finish(stream, trailers: [])
     }
     outbox.setBlocked(
-      connection.session.pendingBytes(stream) >= core.configuration.writeBufferBytes)
+      connection.session.pendingBytes(stream) >= core.configuration.writeBufferBytes
+    )
     connection.setNeedsFlush()
   }
 
@@ -294,7 +304,8 @@ final class ClientCall: StreamPort, @unchecked Sendable {
   private var oversizedMetadata: RPCError {
     RPCError(
       .resourceExhausted,
-      "the server's metadata is larger than \(core.configuration.maxMetadataBytes) bytes")
+      "the server's metadata is larger than \(core.configuration.maxMetadataBytes) bytes"
+    )
   }
   private var noStatus: RPCError {
     RPCError(.unknown, "\(method.path): the server ended the stream without a status")

@@ -8,8 +8,9 @@ public struct UnaryResponse<Message: RPCMessage>: Sendable {
   public let trailingMetadata: Metadata
 }
 
-/// Sends the requests of a streaming call. May be used from any task; messages go out in the order
-/// in which `write` was called.
+/// Sends the requests of a streaming call.
+///
+/// May be used from any task; messages go out in the order in which `write` was called.
 public struct RequestWriter<Message: RPCMessage>: Sendable {
   private let call: ClientCall
 
@@ -17,8 +18,9 @@ public struct RequestWriter<Message: RPCMessage>: Sendable {
     self.call = call
   }
 
-  /// Sends one message. Suspends while the server reads too slowly; throws how the call ended once
-  /// it has.
+  /// Sends one message.
+  ///
+  /// Suspends while the server reads too slowly; throws how the call ended once it has.
   public func write(_ message: Message) async throws(RPCError) {
     try await call.outbox.write(MessageFraming.frame(message), for: call)
   }
@@ -29,7 +31,9 @@ public struct RequestWriter<Message: RPCMessage>: Sendable {
   }
 }
 
-/// The responses of a streaming call, in order. One task may read it at a time.
+/// The responses of a streaming call, in order.
+///
+/// One task may read it at a time.
 ///
 /// It ends with nil after a status of OK and throws any other. Dropping it, or cancelling the task
 /// that reads it, resets the call's stream.

@@ -99,9 +99,12 @@ final class MessageInbox: Sendable {
 
   // MARK: The consumer's side
 
-  /// The next message, or nil after the last. One task at a time may wait.
+  /// The next message, or nil after the last.
+  ///
+  /// One task at a time may wait.
   func next(
-    for port: some StreamPort, isolation: isolated (any Actor)? = #isolation
+    for port: some StreamPort,
+    isolation: isolated (any Actor)? = #isolation
   ) async throws(RPCError) -> ArraySlice<UInt8>? {
     if Task.isCancelled { port.taskCancelled() }
     var taken = take(for: port)

@@ -43,9 +43,13 @@ final class MessageOutbox: Sendable {
 
   // MARK: The writers' side
 
-  /// Takes a framed message; suspends while the stream is full. Throws what closed the stream.
+  /// Takes a framed message; suspends while the stream is full.
+  ///
+  /// Throws what closed the stream.
   func write(
-    _ message: [UInt8], for port: some StreamPort, isolation: isolated (any Actor)? = #isolation
+    _ message: [UInt8],
+    for port: some StreamPort,
+    isolation: isolated (any Actor)? = #isolation
   ) async throws(RPCError) {
     while true {
       switch offer(message) {

@@ -1,32 +1,43 @@
 public import NIOCore
 
-/// A client's connection to one server. Connects by itself, at once, and heals itself; calls share
-/// its one HTTP/2 connection. It closes when `close` is called or when nobody holds it any more and
-/// its last stream is gone.
+/// A client's connection to one server.
+///
+/// Connects by itself, at once, and heals itself; calls share its one HTTP/2 connection. It closes
+/// when `close` is called or when nobody holds it any more and its last stream is gone.
 public final class RPCChannel: Sendable {
   private let lifetime: ChannelLifetime
 
   /// Creates a channel on one loop of the group and begins to connect.
   public init(
-    host: String, port: Int, configuration: ChannelConfiguration = .init(),
+    host: String,
+    port: Int,
+    configuration: ChannelConfiguration = .init(),
     group: any EventLoopGroup
   ) {
     let core = ChannelCore(
-      host: host, port: port, configuration: configuration, eventLoop: group.next())
+      host: host,
+      port: port,
+      configuration: configuration,
+      eventLoop: group.next()
+    )
     lifetime = ChannelLifetime(core)
     core.eventLoop.execute { core.connect() }
   }
 
   /// Calls a method with one request and one response.
   public func unary<I: RPCMessage, O: RPCMessage>(
-    _ method: MethodDescriptor, _ request: I, options: CallOptions = CallOptions()
+    _ method: MethodDescriptor,
+    _ request: I,
+    options: CallOptions = CallOptions()
   ) async throws(RPCError) -> O {
     try await unaryResponse(method, request, options: options).message
   }
 
   /// Calls a method with one request and one response; returns the metadata with it.
   public func unaryResponse<I: RPCMessage, O: RPCMessage>(
-    _ method: MethodDescriptor, _ request: I, options: CallOptions = CallOptions()
+    _ method: MethodDescriptor,
+    _ request: I,
+    options: CallOptions = CallOptions()
   ) async throws(RPCError) -> UnaryResponse<O> {
     precondition(method.kind == .unary, "RPC channel: \(method.path) is not unary")
     let call = try makeCall(method, options, request: request)
@@ -38,10 +49,14 @@ public final class RPCChannel: Sendable {
   /// Returns at once; how the call fails is told by the stream. Dropping the stream, or cancelling
   /// the task that reads it, ends the call.
   public func serverStreaming<I: RPCMessage, O: RPCMessage>(
-    _ method: MethodDescriptor, _ request: I, options: CallOptions = CallOptions()
+    _ method: MethodDescriptor,
+    _ request: I,
+    options: CallOptions = CallOptions()
   ) async throws(RPCError) -> ResponseStream<O> {
     precondition(
-      method.kind == .serverStreaming, "RPC channel: \(method.path) is not server streaming")
+      method.kind == .serverStreaming,
+      "RPC channel: \(method.path) is not server streaming"
+    )
     return ResponseStream(try makeCall(method, options, request: request), lifetime)
   }
 
@@ -50,11 +65,14 @@ public final class RPCChannel: Sendable {
   /// Throws what the server answers, even when `produce` failed because of it; an error of
   /// `produce` itself ends the call and becomes the cause of a CANCELLED.
   public func clientStreaming<I: RPCMessage, O: RPCMessage>(
-    _ method: MethodDescriptor, options: CallOptions = CallOptions(),
+    _ method: MethodDescriptor,
+    options: CallOptions = CallOptions(),
     _ produce: (RequestWriter<I>) async throws -> Void
   ) async throws(RPCError) -> O {
     precondition(
-      method.kind == .clientStreaming, "RPC channel: \(method.path) is not client streaming")
+      method.kind == .clientStreaming,
+      "RPC channel: \(method.path) is not client streaming"
+    )
     let call = try makeCall(method, options)
     let writer = RequestWriter<I>(call)
     do {
@@ -69,13 +87,18 @@ public final class RPCChannel: Sendable {
 
   /// Calls a method with any number of requests and responses in any order.
   public func bidirectional<I: RPCMessage, O: RPCMessage>(
-    _ method: MethodDescriptor, options: CallOptions = CallOptions()
+    _ method: MethodDescriptor,
+    options: CallOptions = CallOptions()
   ) async throws(RPCError) -> BidirectionalCall<I, O> {
     precondition(
-      method.kind == .bidirectional, "RPC channel: \(method.path) is not bidirectional")
+      method.kind == .bidirectional,
+      "RPC channel: \(method.path) is not bidirectional"
+    )
     let call = try makeCall(method, options)
     return BidirectionalCall(
-      requests: RequestWriter(call), responses: ResponseStream(call, lifetime))
+      requests: RequestWriter(call),
+      responses: ResponseStream(call, lifetime)
+    )
   }
 
   /// Ends every call with CANCELLED and closes the connection.
@@ -86,7 +109,10 @@ public final class RPCChannel: Sendable {
     try? await promise.futureResult.get()
   }
 
-  private func makeCall(_ method: MethodDescriptor, _ options: CallOptions) throws(RPCError)
+  private func makeCall(
+    _ method: MethodDescriptor,
+    _ options: CallOptions
+  ) throws(RPCError)
     -> ClientCall
   {
     let call = try ClientCall(core: lifetime.core, method: method, options: options)
@@ -95,7 +121,9 @@ public final class RPCChannel: Sendable {
   }
 
   private func makeCall(
-    _ method: MethodDescriptor, _ options: CallOptions, request: some RPCMessage
+    _ method: MethodDescriptor,
+    _ options: CallOptions,
+    request: some RPCMessage
   ) throws(RPCError) -> ClientCall {
     let call = try ClientCall(core: lifetime.core, method: method, options: options)
     call.outbox.stage(try MessageFraming.frame(request))
@@ -104,7 +132,9 @@ public final class RPCChannel: Sendable {
     return call
   }
 
-  private static func response<O: RPCMessage>(of call: ClientCall) async throws(RPCError)
+  private static func response<O: RPCMessage>(
+    of call: ClientCall
+  ) async throws(RPCError)
     -> UnaryResponse<O>
   {
     guard let bytes = try await call.inbox.next(for: call) else {
@@ -115,8 +145,10 @@ public final class RPCChannel: Sendable {
       throw RPCError(.internal, "the call has two responses")
     }
     return UnaryResponse(
-      message: try O(response: bytes), initialMetadata: call.initialMetadata ?? Metadata(),
-      trailingMetadata: call.trailingMetadata ?? Metadata())
+      message: try O(response: bytes),
+      initialMetadata: call.initialMetadata ?? Metadata(),
+      trailingMetadata: call.trailingMetadata ?? Metadata()
+    )
   }
 }
 

@@ -13,7 +13,9 @@ struct MethodHandler: Sendable {
   let run: @Sendable (ServerCall) async throws -> Void
 }
 
-/// The methods that a server knows. A path may be registered once.
+/// The methods that a server knows.
+///
+/// A path may be registered once.
 ///
 /// Handlers run on the event loop of their connection: they may await anything, but a computation
 /// that takes long belongs on other threads.
@@ -64,7 +66,8 @@ public struct Router: Sendable {
   /// Adds a method with any number of requests and responses in any order.
   public mutating func bidirectional<I: RPCMessage, O: RPCMessage>(
     _ method: MethodDescriptor,
-    _ handler: @escaping @Sendable (RequestStream<I>, ServerContext, ResponseWriter<O>)
+    _ handler:
+      @escaping @Sendable (RequestStream<I>, ServerContext, ResponseWriter<O>)
       async throws -> Void
   ) {
     add(method, .bidirectional) { call in
@@ -79,7 +82,8 @@ public struct Router: Sendable {
   public var serviceNames: [String] { services.sorted() }
 
   private mutating func add(
-    _ method: MethodDescriptor, _ kind: MethodKind,
+    _ method: MethodDescriptor,
+    _ kind: MethodKind,
     _ run: @escaping @Sendable (ServerCall) async throws -> Void
   ) {
     precondition(method.kind == kind, "router: \(method.path) is \(method.kind), not \(kind)")
@@ -99,6 +103,8 @@ public struct Router: Sendable {
       throw RPCError(.unimplemented, "unknown service '\(parts[1].prefix(200))'")
     }
     throw RPCError(
-      .unimplemented, "unknown method '\(parts[2].prefix(200))' of service '\(parts[1])'")
+      .unimplemented,
+      "unknown method '\(parts[2].prefix(200))' of service '\(parts[1])'"
+    )
   }
 }

@@ -26,7 +26,10 @@ final class ServerCall: StreamPort, @unchecked Sendable {
   private(set) var isOver = false
 
   init(
-    stream: Int32, connection: ServerConnection, handler: MethodHandler, context: ServerContext
+    stream: Int32,
+    connection: ServerConnection,
+    handler: MethodHandler,
+    context: ServerContext
   ) {
     let configuration = connection.core.configuration
     self.stream = stream
@@ -162,7 +165,8 @@ final class ServerCall: StreamPort, @unchecked Sendable {
     } catch {
       connection.core.logger.error(
         "handler failed",
-        metadata: ["method": "\(context.method.path)", "error": "\(error)"])
+        metadata: ["method": "\(context.method.path)", "error": "\(error)"]
+      )
       return RPCError(.unknown, "the handler failed", cause: error)
     }
   }
@@ -197,8 +201,11 @@ final class ServerCall: StreamPort, @unchecked Sendable {
     guard !isOver else { return }
     var fields = hasSentHead ? [] : ServerConnection.responseHead
     StatusWire.append(
-      error, trailing: context.trailingMetadata, to: &fields,
-      maxListBytes: session.maxSentHeaderListBytes)
+      error,
+      trailing: context.trailingMetadata,
+      to: &fields,
+      maxListBytes: session.maxSentHeaderListBytes
+    )
     if hasSentHead {
       session.finish(stream, trailers: fields)
     } else {
@@ -237,8 +244,12 @@ final class ServerCall: StreamPort, @unchecked Sendable {
   }
 
   private static let deadlineExceeded = RPCError(
-    .deadlineExceeded, "the deadline passed before the call ended")
+    .deadlineExceeded,
+    "the deadline passed before the call ended"
+  )
   /// gRPC's statuscodes.md: a cardinality violation.
   private static let notOneRequest = RPCError(
-    .unimplemented, "the method takes exactly one request")
+    .unimplemented,
+    "the method takes exactly one request"
+  )
 }

@@ -1,6 +1,8 @@
 import Synchronization
 
-/// What a handler knows of the call it serves. The handler's task is cancelled when the call is.
+/// What a handler knows of the call it serves.
+///
+/// The handler's task is cancelled when the call is.
 public struct ServerContext: Sendable {
   /// The method that is called.
   public let method: MethodDescriptor
@@ -15,7 +17,9 @@ public struct ServerContext: Sendable {
 
   /// Creates a context, as a server does for each call; for tests of handlers.
   public init(
-    method: MethodDescriptor, metadata: Metadata = Metadata(), deadline: Deadline? = nil,
+    method: MethodDescriptor,
+    metadata: Metadata = Metadata(),
+    deadline: Deadline? = nil,
     remoteAddress: String = "in-process"
   ) {
     self.method = method

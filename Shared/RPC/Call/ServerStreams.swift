@@ -1,5 +1,6 @@
-/// Sends the responses of a streaming call. May be used from any task; messages go out in the order
-/// in which `write` was called.
+/// Sends the responses of a streaming call.
+///
+/// May be used from any task; messages go out in the order in which `write` was called.
 public struct ResponseWriter<Message: RPCMessage>: Sendable {
   private enum Target: Sendable {
     case call(ServerCall)
@@ -17,8 +18,10 @@ public struct ResponseWriter<Message: RPCMessage>: Sendable {
     target = .closure(write)
   }
 
-  /// Sends one message. Suspends while the client reads too slowly; throws CANCELLED or
-  /// DEADLINE_EXCEEDED once the call is over.
+  /// Sends one message.
+  ///
+  /// Suspends while the client reads too slowly; throws CANCELLED or DEADLINE_EXCEEDED once the
+  /// call is over.
   public func write(_ message: Message) async throws(RPCError) {
     switch target {
     case .call(let call):
@@ -28,7 +31,9 @@ public struct ResponseWriter<Message: RPCMessage>: Sendable {
   }
 }
 
-/// The requests of a streaming call, in order. One task may read it at a time.
+/// The requests of a streaming call, in order.
+///
+/// One task may read it at a time.
 public struct RequestStream<Message: RPCMessage>: AsyncSequence, Sendable {
   /// What the stream consists of.
   public typealias Element = Message
@@ -66,7 +71,7 @@ public struct RequestStream<Message: RPCMessage>: AsyncSequence, Sendable {
 
     /// The next request, or nil once the client has sent its last.
     ///
-    /// Throws INVALID_ARGUMENT for bytes that are not a message, and how the call ended when it did.
+    /// Throws INVALID_ARGUMENT for bytes that are not a message, and how the call ended, if it has.
     public mutating func next(
       isolation actor: isolated (any Actor)? = #isolation
     ) async throws(RPCError) -> Message? {

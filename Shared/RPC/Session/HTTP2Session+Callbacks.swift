@@ -1,44 +1,65 @@
 import CNghttp2
 
 extension HTTP2SessionState {
-  /// The state behind nghttp2's user data. The session that owns the state outlives the handle, so
-  /// the pointer is valid in every callback.
+  /// The state behind nghttp2's user data.
+  ///
+  /// The session that owns the state outlives the handle, so the pointer is valid in every
+  /// callback.
   fileprivate static func from(_ userData: UnsafeMutableRawPointer?) -> HTTP2SessionState? {
     userData.map { Unmanaged<HTTP2SessionState>.fromOpaque($0).takeUnretainedValue() }
   }
 
   /// Where nghttp2 gets the bytes of DATA frames.
   static let readCallback: nghttp2_data_source_read_callback = {
-    handle, id, buffer, length, flags, _, userData in
+    handle,
+    id,
+    buffer,
+    length,
+    flags,
+    _,
+    userData in
     guard let handle, let buffer, let flags, let state = from(userData) else {
       return Int(NGHTTP2_ERR_CALLBACK_FAILURE.rawValue)
     }
     return state.read(
-      handle, id, UnsafeMutableRawBufferPointer(start: buffer, count: length), flags)
+      handle,
+      id,
+      UnsafeMutableRawBufferPointer(start: buffer, count: length),
+      flags
+    )
   }
 }
 
 extension HTTP2Session {
   static func makeHandle(
-    role: Role, limits: HTTP2SessionLimits, state: HTTP2SessionState
+    role: Role,
+    limits: HTTP2SessionLimits,
+    state: HTTP2SessionState
   ) throws(HTTP2SessionError) -> OpaquePointer {
     var callbacks: OpaquePointer?
     var option: OpaquePointer?
     guard nghttp2_session_callbacks_new(&callbacks) == 0, let callbacks else {
       throw HTTP2SessionError(
-        operation: "HTTP/2 callbacks", number: Int32(NGHTTP2_ERR_NOMEM.rawValue))
+        operation: "HTTP/2 callbacks",
+        number: Int32(NGHTTP2_ERR_NOMEM.rawValue)
+      )
     }
     defer { nghttp2_session_callbacks_del(callbacks) }
     guard nghttp2_option_new(&option) == 0, let option else {
       throw HTTP2SessionError(
-        operation: "HTTP/2 options", number: Int32(NGHTTP2_ERR_NOMEM.rawValue))
+        operation: "HTTP/2 options",
+        number: Int32(NGHTTP2_ERR_NOMEM.rawValue)
+      )
     }
     defer { nghttp2_option_del(option) }
     register(callbacks)
     nghttp2_option_set_no_auto_window_update(option, 1)
     nghttp2_option_set_no_closed_streams(option, 1)
     nghttp2_option_set_stream_reset_rate_limit(
-      option, limits.resets.burst, limits.resets.perSecond)
+      option,
+      limits.resets.burst,
+      limits.resets.perSecond
+    )
     // nghttp2 estimates a block's size generously; the exact limit is checked before it is asked.
     nghttp2_option_set_max_send_header_block_length(option, 8 * limits.maxHeaderListBytes)
 
@@ -62,18 +83,35 @@ extension HTTP2Session {
       return 0
     }
     nghttp2_session_callbacks_set_on_header_callback(callbacks) {
-      _, frame, name, nameCount, value, valueCount, _, userData in
+      _,
+      frame,
+      name,
+      nameCount,
+      value,
+      valueCount,
+      _,
+      userData in
       guard let frame else { return 0 }
       HTTP2SessionState.from(userData)?.header(
-        frame.pointee, UnsafeBufferPointer(start: name, count: nameCount),
-        UnsafeBufferPointer(start: value, count: valueCount))
+        frame.pointee,
+        UnsafeBufferPointer(start: name, count: nameCount),
+        UnsafeBufferPointer(start: value, count: valueCount)
+      )
       return 0
     }
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks) {
-      handle, _, id, bytes, count, userData in
+      handle,
+      _,
+      id,
+      bytes,
+      count,
+      userData in
       guard let handle else { return 0 }
       HTTP2SessionState.from(userData)?.data(
-        handle, id, UnsafeBufferPointer(start: bytes, count: count))
+        handle,
+        id,
+        UnsafeBufferPointer(start: bytes, count: count)
+      )
       return 0
     }
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks) { _, frame, userData in
@@ -91,7 +129,10 @@ extension HTTP2Session {
       return 0
     }
     nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks) {
-      handle, frame, _, userData in
+      handle,
+      frame,
+      _,
+      userData in
       guard let handle, let frame else { return 0 }
       HTTP2SessionState.from(userData)?.notSent(handle, frame.pointee)
       return 0

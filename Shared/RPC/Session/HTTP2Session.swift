@@ -11,7 +11,9 @@ final class HTTP2Session {
 
   let role: Role
   let limits: HTTP2SessionLimits
-  /// What the callbacks work on. nghttp2 holds it unretained: it is freed after the session.
+  /// What the callbacks work on.
+  ///
+  /// nghttp2 holds it unretained: it is freed after the session.
   private let state: HTTP2SessionState
   private let handle: OpaquePointer
 
@@ -30,14 +32,19 @@ final class HTTP2Session {
 
   // MARK: Bytes
 
-  /// Takes bytes from the peer. `now`, in nanoseconds of a monotonic clock, feeds the rate limits.
+  /// Takes bytes from the peer.
+  ///
+  /// `now`, in nanoseconds of a monotonic clock, feeds the rate limits.
   ///
   /// Throws when the connection cannot go on; what is left to send (a GOAWAY) should still be.
   func receive(_ bytes: UnsafeRawBufferPointer, at now: UInt64) throws(HTTP2SessionError) {
     guard let base = bytes.baseAddress else { return }
     state.enter(at: now)
     let count = nghttp2_session_mem_recv(
-      handle, base.assumingMemoryBound(to: UInt8.self), bytes.count)
+      handle,
+      base.assumingMemoryBound(to: UInt8.self),
+      bytes.count
+    )
     state.leave()
     guard count >= 0 else {
       throw HTTP2SessionError(operation: "HTTP/2 receive", number: Int32(count))
@@ -48,10 +55,13 @@ final class HTTP2Session {
     }
   }
 
-  /// Hands frames that are ready to be sent to `body`, until `limit` bytes or more were handed over.
+  /// Hands frames that are ready to be sent to `body`, until it got `limit` bytes or more.
   ///
   /// Returns whether there may be more. The bytes are valid during `body` alone.
-  func drain(upTo limit: Int, _ body: (UnsafeRawBufferPointer) -> Void) throws(HTTP2SessionError)
+  func drain(
+    upTo limit: Int,
+    _ body: (UnsafeRawBufferPointer) -> Void
+  ) throws(HTTP2SessionError)
     -> Bool
   {
     var total = 0
@@ -93,7 +103,9 @@ final class HTTP2Session {
 
   // MARK: Streams
 
-  /// Opens a stream (client). Returns its id, or nil when the connection has no id left.
+  /// Opens a stream (client).
+  ///
+  /// Returns its id, or nil when the connection has no id left.
   func submitRequest(_ fields: [HeaderField], endStream: Bool) -> Int32? {
     let id = withProvider(endStream) { provider in
       state.withNameValues(fields) { pairs, count in
@@ -105,7 +117,9 @@ final class HTTP2Session {
     return id
   }
 
-  /// Sends a response's head (server). With `endStream` it is the whole response.
+  /// Sends a response's head (server).
+  ///
+  /// With `endStream` it is the whole response.
   func submitResponse(_ stream: Int32, _ fields: [HeaderField], endStream: Bool) {
     guard let entry = state.streams[stream], !entry.isReset, !entry.sentHead else { return }
     entry.sentHead = true
@@ -134,7 +148,9 @@ final class HTTP2Session {
     resume(stream, entry)
   }
 
-  /// Resets the stream. Its `closed` event comes once the frame is drained.
+  /// Resets the stream.
+  ///
+  /// Its `closed` event comes once the frame is drained.
   func reset(_ stream: Int32, _ code: HTTP2ErrorCode) {
     guard let entry = state.streams[stream], !entry.isReset else { return }
     entry.isReset = true
@@ -164,7 +180,9 @@ final class HTTP2Session {
   /// The largest header list to send: ours, or the peer's limit when that is smaller.
   var maxSentHeaderListBytes: Int {
     let peer = nghttp2_session_get_remote_settings(
-      handle, NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE)
+      handle,
+      NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE
+    )
     return min(limits.maxHeaderListBytes, Int(peer))
   }
 
@@ -182,7 +200,13 @@ final class HTTP2Session {
   func submitGoAway(_ code: HTTP2ErrorCode = .noError) {
     let last = nghttp2_session_get_last_proc_stream_id(handle)
     nghttp2_submit_goaway(
-      handle, UInt8(NGHTTP2_FLAG_NONE.rawValue), last, code.rawValue, nil, 0)
+      handle,
+      UInt8(NGHTTP2_FLAG_NONE.rawValue),
+      last,
+      code.rawValue,
+      nil,
+      0
+    )
   }
 
   /// Ends the connection at once: after a GOAWAY nothing is read or sent.
@@ -199,7 +223,8 @@ final class HTTP2Session {
   }
 
   private func withProvider<R>(
-    _ endStream: Bool, _ body: (UnsafePointer<nghttp2_data_provider>?) -> R
+    _ endStream: Bool,
+    _ body: (UnsafePointer<nghttp2_data_provider>?) -> R
   ) -> R {
     guard !endStream else { return body(nil) }
     // nghttp2 copies the provider; the callback finds the stream by its id.
@@ -212,27 +237,38 @@ final class HTTP2Session {
     var entries = [
       nghttp2_settings_entry(
         settings_id: Int32(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE.rawValue),
-        value: UInt32(limits.streamWindowBytes)),
+        value: UInt32(limits.streamWindowBytes)
+      ),
       nghttp2_settings_entry(
         settings_id: Int32(NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE.rawValue),
-        value: UInt32(limits.maxHeaderListBytes)),
+        value: UInt32(limits.maxHeaderListBytes)
+      ),
     ]
     switch role {
     case .server:
       entries.append(
         nghttp2_settings_entry(
           settings_id: Int32(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS.rawValue),
-          value: UInt32(limits.maxConcurrentStreams)))
+          value: UInt32(limits.maxConcurrentStreams)
+        )
+      )
     case .client:
       entries.append(
         nghttp2_settings_entry(
-          settings_id: Int32(NGHTTP2_SETTINGS_ENABLE_PUSH.rawValue), value: 0))
+          settings_id: Int32(NGHTTP2_SETTINGS_ENABLE_PUSH.rawValue),
+          value: 0
+        )
+      )
     }
     let none = UInt8(NGHTTP2_FLAG_NONE.rawValue)
     var result = nghttp2_submit_settings(handle, none, entries, entries.count)
     if result == 0 {
       result = nghttp2_session_set_local_window_size(
-        handle, none, 0, Int32(limits.connectionWindowBytes))
+        handle,
+        none,
+        0,
+        Int32(limits.connectionWindowBytes)
+      )
     }
     guard result == 0 else {
       throw HTTP2SessionError(operation: "HTTP/2 settings", number: result)

@@ -52,7 +52,9 @@ final class HTTP2SessionState {
   }
 
   func header(
-    _ frame: nghttp2_frame, _ name: UnsafeBufferPointer<UInt8>, _ value: UnsafeBufferPointer<UInt8>
+    _ frame: nghttp2_frame,
+    _ name: UnsafeBufferPointer<UInt8>,
+    _ value: UnsafeBufferPointer<UInt8>
   ) {
     guard let stream = streams[frame.hd.stream_id], !stream.isReset else { return }
     stream.fieldsBytes += name.count + value.count + 32
@@ -61,7 +63,8 @@ final class HTTP2SessionState {
       return
     }
     stream.fields.append(
-      HeaderField(String(decoding: name, as: UTF8.self), String(decoding: value, as: UTF8.self)))
+      HeaderField(String(decoding: name, as: UTF8.self), String(decoding: value, as: UTF8.self))
+    )
   }
 
   func data(_ handle: OpaquePointer, _ id: Int32, _ bytes: UnsafeBufferPointer<UInt8>) {
@@ -105,8 +108,11 @@ final class HTTP2SessionState {
       let debug = UnsafeBufferPointer(start: goAway.opaque_data, count: goAway.opaque_data_len)
       events.append(
         .goAway(
-          lastStream: goAway.last_stream_id, code: HTTP2ErrorCode(rawValue: goAway.error_code),
-          debug: String(decoding: debug.prefix(256), as: UTF8.self)))
+          lastStream: goAway.last_stream_id,
+          code: HTTP2ErrorCode(rawValue: goAway.error_code),
+          debug: String(decoding: debug.prefix(256), as: UTF8.self)
+        )
+      )
     default: break
     }
   }
@@ -125,7 +131,12 @@ final class HTTP2SessionState {
     stream.receivedHead = true
     events.append(
       .head(
-        stream: id, fields: fields, endStream: endsStream, oversized: stream.fieldsOversized))
+        stream: id,
+        fields: fields,
+        endStream: endsStream,
+        oversized: stream.fieldsOversized
+      )
+    )
   }
 
   func closed(_ id: Int32, _ code: UInt32) {
@@ -157,7 +168,11 @@ final class HTTP2SessionState {
     // The response is complete and the request is not: tell the client to stop sending it.
     stream.isReset = true
     nghttp2_submit_rst_stream(
-      handle, UInt8(NGHTTP2_FLAG_NONE.rawValue), id, HTTP2ErrorCode.noError.rawValue)
+      handle,
+      UInt8(NGHTTP2_FLAG_NONE.rawValue),
+      id,
+      HTTP2ErrorCode.noError.rawValue
+    )
   }
 
   func notSent(_ handle: OpaquePointer, _ frame: nghttp2_frame) {
@@ -169,12 +184,17 @@ final class HTTP2SessionState {
     else { return }
     stream.isReset = true
     nghttp2_submit_rst_stream(
-      handle, UInt8(NGHTTP2_FLAG_NONE.rawValue), frame.hd.stream_id,
-      HTTP2ErrorCode.internalError.rawValue)
+      handle,
+      UInt8(NGHTTP2_FLAG_NONE.rawValue),
+      frame.hd.stream_id,
+      HTTP2ErrorCode.internalError.rawValue
+    )
   }
 
   func read(
-    _ handle: OpaquePointer, _ id: Int32, _ target: UnsafeMutableRawBufferPointer,
+    _ handle: OpaquePointer,
+    _ id: Int32,
+    _ target: UnsafeMutableRawBufferPointer,
     _ flags: UnsafeMutablePointer<UInt32>
   ) -> Int {
     guard let stream = streams[id], !stream.isReset else {
@@ -201,7 +221,8 @@ final class HTTP2SessionState {
 
   /// Calls `body` with the fields in nghttp2's form, which it copies.
   func withNameValues<R>(
-    _ fields: [HeaderField], _ body: (UnsafePointer<nghttp2_nv>?, Int) -> R
+    _ fields: [HeaderField],
+    _ body: (UnsafePointer<nghttp2_nv>?, Int) -> R
   ) -> R {
     text.removeAll(keepingCapacity: true)
     for field in fields {
@@ -218,7 +239,11 @@ final class HTTP2SessionState {
           nghttp2_nv(
             name: bytes.baseAddress.map { $0 + offset },
             value: bytes.baseAddress.map { $0 + offset + nameCount },
-            namelen: nameCount, valuelen: valueCount, flags: Self.flags(field.name)))
+            namelen: nameCount,
+            valuelen: valueCount,
+            flags: Self.flags(field.name)
+          )
+        )
         offset += nameCount + valueCount
       }
       return pairs.withUnsafeBufferPointer { body($0.baseAddress, $0.count) }

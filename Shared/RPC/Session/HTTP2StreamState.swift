@@ -53,7 +53,9 @@ final class HTTP2StreamState {
     let count = min(pendingBytes, target.count)
     guard count > 0 else { return 0 }
     outbound.withUnsafeBytes { bytes in
-      target.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[outboundStart...].prefix(count)))
+      target.copyMemory(
+        from: UnsafeRawBufferPointer(rebasing: bytes[outboundStart...].prefix(count))
+      )
     }
     outboundStart += count
     if pendingBytes == 0 { dropOutbound() }

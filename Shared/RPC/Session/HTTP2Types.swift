@@ -47,7 +47,9 @@ enum HTTP2Event {
   case goAway(lastStream: Int32, code: HTTP2ErrorCode, debug: String)
 }
 
-/// The bounds of one session. Times in seconds, sizes in bytes.
+/// The bounds of one session.
+///
+/// Times in seconds, sizes in bytes.
 struct HTTP2SessionLimits: Sendable {
   /// Streams that the peer may have open at once.
   var maxConcurrentStreams = 1024
@@ -82,7 +84,9 @@ struct TokenBucket {
     tokens = limits.burst
   }
 
-  /// Takes one token; false when there is none. `now` in nanoseconds of any monotonic clock.
+  /// Takes one token; false when there is none.
+  ///
+  /// `now` in nanoseconds of any monotonic clock.
   mutating func take(at now: UInt64) -> Bool {
     if now > last {
       if last > 0 { tokens = min(burst, tokens + Double(now - last) * 1e-9 * perSecond) }

@@ -2,7 +2,9 @@ public import Logging
 import NIOCore
 public import NIOSSL
 
-/// How a client connects and what it lets the server do. Sizes in bytes.
+/// How a client connects and what it lets the server do.
+///
+/// Sizes in bytes.
 public struct ChannelConfiguration: Sendable {
   /// TLS, which must offer `h2` by ALPN; nil for plain text with prior knowledge.
   public var tls: NIOSSLContext?
@@ -24,7 +26,7 @@ public struct ChannelConfiguration: Sendable {
   public var backoffInitial: Duration = .milliseconds(100)
   /// The longest wait between two attempts; every wait varies by a fifth at random.
   public var backoffMax: Duration = .seconds(5)
-  /// The time without any byte, while calls run, after which the server is asked for a sign of life.
+  /// The time without any byte, while calls run, after which the server is asked for a life sign.
   public var keepaliveInterval: Duration = .seconds(300)
   /// The time it has to give that sign.
   public var keepaliveTimeout: Duration = .seconds(20)
@@ -49,7 +51,9 @@ public struct ChannelConfiguration: Sendable {
 
 /// What a call asks for beside its request.
 public struct CallOptions: Sendable {
-  /// The time the call may take. The deadline of the task, if it is earlier, counts instead.
+  /// The time the call may take.
+  ///
+  /// The deadline of the task, if it is earlier, counts instead.
   public var timeout: Duration?
   /// Metadata for the server.
   public var metadata = Metadata()
@@ -62,7 +66,9 @@ public struct CallOptions: Sendable {
 
   /// Creates options.
   public init(
-    timeout: Duration? = nil, metadata: Metadata = Metadata(), readyTimeout: Duration? = nil
+    timeout: Duration? = nil,
+    metadata: Metadata = Metadata(),
+    readyTimeout: Duration? = nil
   ) {
     self.timeout = timeout
     self.metadata = metadata

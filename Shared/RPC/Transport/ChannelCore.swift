@@ -66,7 +66,8 @@ final class ChannelCore: @unchecked Sendable {
     if waiting.count >= configuration.maxQueuedCalls { purge() }
     guard waiting.count < configuration.maxQueuedCalls else {
       return call.fail(
-        RPCError(.resourceExhausted, "\(waiting.count) calls wait for \(target) already"))
+        RPCError(.resourceExhausted, "\(waiting.count) calls wait for \(target) already")
+      )
     }
     waiting.append(call)
   }
@@ -117,7 +118,8 @@ final class ChannelCore: @unchecked Sendable {
       // Server name indication takes names alone (RFC 6066, 3).
       let isAddress = (try? SocketAddress(ipAddress: name, port: 0)) != nil
       try channel.pipeline.syncOperations.addHandler(
-        NIOSSLClientHandler(context: tls, serverHostname: isAddress ? nil : name))
+        NIOSSLClientHandler(context: tls, serverHostname: isAddress ? nil : name)
+      )
     }
     try channel.pipeline.syncOperations.addHandler(ClientConnection(core: self))
   }
@@ -172,7 +174,8 @@ final class ChannelCore: @unchecked Sendable {
     let delay = backoff.delay()
     configuration.logger.debug(
       "cannot connect",
-      metadata: ["server": "\(target)", "reason": "\(reason)", "retry": "\(delay)"])
+      metadata: ["server": "\(target)", "reason": "\(reason)", "retry": "\(delay)"]
+    )
     state = .backingOff(eventLoop.scheduleTask(in: delay) { self.connect() })
     let calls = waiting
     waiting = CircularBuffer()

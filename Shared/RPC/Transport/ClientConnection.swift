@@ -28,7 +28,10 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
   init(core: ChannelCore) throws(HTTP2SessionError) {
     self.core = core
     try super.init(
-      role: .client, limits: core.configuration.sessionLimits, eventLoop: core.eventLoop)
+      role: .client,
+      limits: core.configuration.sessionLimits,
+      eventLoop: core.eventLoop
+    )
   }
 
   // MARK: Lifecycle
@@ -147,7 +150,8 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
       if !debug.isEmpty {
         core.configuration.logger.info(
           "the server ends the connection",
-          metadata: ["server": "\(core.target)", "reason": "\(debug)"])
+          metadata: ["server": "\(core.target)", "reason": "\(debug)"]
+        )
       }
       if phase == .handshake { return close(reason: "the server is shutting down") }
       phase = .draining

@@ -27,7 +27,11 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
   private var isFlushScheduled = false
   private var output = ByteBuffer()
 
-  init(role: HTTP2Session.Role, limits: HTTP2SessionLimits, eventLoop: any EventLoop)
+  init(
+    role: HTTP2Session.Role,
+    limits: HTTP2SessionLimits,
+    eventLoop: any EventLoop
+  )
     throws(HTTP2SessionError)
   {
     session = try HTTP2Session(role: role, limits: limits)
@@ -39,7 +43,9 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
   /// Acts on one event.
   func handle(_ event: HTTP2Event) {}
 
-  /// The connection is gone. Called once.
+  /// The connection is gone.
+  ///
+  /// Called once.
   func connectionClosed() {}
 
   /// The socket is connected, and with TLS the handshake is next.

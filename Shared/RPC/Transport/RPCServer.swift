@@ -4,7 +4,9 @@ import NIOPosix
 import NIOSSL
 import Synchronization
 
-/// A server of gRPC calls over HTTP/2. `start` once, `shutdown` once.
+/// A server of gRPC calls over HTTP/2.
+///
+/// `start` once, `shutdown` once.
 public final class RPCServer: Sendable {
   private enum Phase {
     /// To `running` by `start`.
@@ -29,7 +31,9 @@ public final class RPCServer: Sendable {
     self.group = group
   }
 
-  /// Binds and listens. Returns the bound address, with the real port.
+  /// Binds and listens.
+  ///
+  /// Returns the bound address, with the real port.
   ///
   /// Throws UNAVAILABLE when the address cannot be bound to.
   public func start() async throws -> SocketAddress {
@@ -67,8 +71,10 @@ public final class RPCServer: Sendable {
     }
     do {
       let connection = try ServerConnection(
-        core: core, eventLoop: channel.eventLoop,
-        remoteAddress: channel.remoteAddress?.addressAndPort ?? "unknown")
+        core: core,
+        eventLoop: channel.eventLoop,
+        remoteAddress: channel.remoteAddress?.addressAndPort ?? "unknown"
+      )
       if let tls = core.configuration.tls {
         try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls))
       }
@@ -81,7 +87,9 @@ public final class RPCServer: Sendable {
   }
 
   /// Ends the server: accepts nothing new, announces the end to clients, lets calls finish for
-  /// `grace`, then cancels the rest. Returns when connections and handlers are gone.
+  /// `grace`, then cancels the rest.
+  ///
+  /// Returns when connections and handlers are gone.
   public func shutdown(grace: Duration) async {
     let listener = phase.withLock { phase -> (any Channel)? in
       defer { phase = .ended }

@@ -1,7 +1,9 @@
 public import Logging
 public import NIOSSL
 
-/// How a server listens and what it lets clients do. Sizes in bytes.
+/// How a server listens and what it lets clients do.
+///
+/// Sizes in bytes.
 public struct ServerConfiguration: Sendable {
   /// The address to bind to.
   public var host: String

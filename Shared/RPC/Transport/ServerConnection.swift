@@ -40,14 +40,21 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
   private var lastRead = NIODeadline.now()
   private var isPingOutstanding = false
 
-  init(core: ServerCore, eventLoop: any EventLoop, remoteAddress: String)
+  init(
+    core: ServerCore,
+    eventLoop: any EventLoop,
+    remoteAddress: String
+  )
     throws(HTTP2SessionError)
   {
     self.core = core
     self.remoteAddress = remoteAddress
     executor = LoopExecutor(eventLoop)
     try super.init(
-      role: .server, limits: core.configuration.sessionLimits, eventLoop: eventLoop)
+      role: .server,
+      limits: core.configuration.sessionLimits,
+      eventLoop: eventLoop
+    )
   }
 
   // MARK: Lifecycle
@@ -73,10 +80,14 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     let reason = closeReason ?? ""
     if let violation = session.violation {
       core.logger.warning(
-        "connection cut", metadata: ["peer": "\(remoteAddress)", "reason": "\(violation)"])
+        "connection cut",
+        metadata: ["peer": "\(remoteAddress)", "reason": "\(violation)"]
+      )
     } else {
       core.logger.debug(
-        "connection closed", metadata: ["peer": "\(remoteAddress)", "reason": "\(reason)"])
+        "connection closed",
+        metadata: ["peer": "\(remoteAddress)", "reason": "\(reason)"]
+      )
     }
     let lost = calls.values
     calls = [:]
@@ -182,12 +193,18 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
   }
 
   /// Begins the call that a head asks for; nil when the answer is an HTTP status or a reset.
-  private func open(_ stream: Int32, _ fields: [HeaderField], _ oversized: Bool)
+  private func open(
+    _ stream: Int32,
+    _ fields: [HeaderField],
+    _ oversized: Bool
+  )
     throws(RPCError) -> ServerCall?
   {
     guard !oversized else {
       throw RPCError(
-        .resourceExhausted, "metadata is larger than \(core.configuration.maxMetadataBytes) bytes")
+        .resourceExhausted,
+        "metadata is larger than \(core.configuration.maxMetadataBytes) bytes"
+      )
     }
     if let status = Self.httpStatus(refusing: fields) {
       session.submitResponse(stream, [HeaderField(":status", status)], endStream: true)
@@ -208,10 +225,16 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
       return nil
     }
     let call = ServerCall(
-      stream: stream, connection: self, handler: handler,
+      stream: stream,
+      connection: self,
+      handler: handler,
       context: ServerContext(
-        method: handler.descriptor, metadata: Metadata(fields: fields), deadline: deadline,
-        remoteAddress: remoteAddress))
+        method: handler.descriptor,
+        metadata: Metadata(fields: fields),
+        deadline: deadline,
+        remoteAddress: remoteAddress
+      )
+    )
     calls[stream] = call
     call.start()
     return call
@@ -240,7 +263,11 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
       fields.append(HeaderField("grpc-accept-encoding", "identity"))
     }
     StatusWire.append(
-      error, trailing: Metadata(), to: &fields, maxListBytes: session.maxSentHeaderListBytes)
+      error,
+      trailing: Metadata(),
+      to: &fields,
+      maxListBytes: session.maxSentHeaderListBytes
+    )
     session.submitResponse(stream, fields, endStream: true)
     setNeedsFlush()
   }
@@ -258,12 +285,18 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
   }
 
   func callEnded(
-    _ stream: Int32, method: MethodDescriptor, error: RPCError?, since start: NIODeadline
+    _ stream: Int32,
+    method: MethodDescriptor,
+    error: RPCError?,
+    since start: NIODeadline
   ) {
     calls[stream] = nil
     core.configuration.onCallEnd?(
       ServerCallRecord(
-        method: method, status: error?.code ?? .ok,
-        duration: .nanoseconds((NIODeadline.now() - start).nanoseconds)))
+        method: method,
+        status: error?.code ?? .ok,
+        duration: .nanoseconds((NIODeadline.now() - start).nanoseconds)
+      )
+    )
   }
 }

@@ -95,7 +95,9 @@ final class ServerCore: Sendable {
     }
     guard !waiters.isEmpty else { return }
     logger.warning(
-      "handlers ignore their cancellation", metadata: ["handlers": "\(handlers)"])
+      "handlers ignore their cancellation",
+      metadata: ["handlers": "\(handlers)"]
+    )
     for waiter in waiters { waiter.resume() }
   }
 }

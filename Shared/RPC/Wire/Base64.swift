@@ -1,7 +1,8 @@
 /// Base64 (RFC 4648, 4) as `-bin` metadata wants it: sent unpadded, accepted padded or not.
 enum Base64 {
   private static let alphabet = Array(
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8
+  )
 
   /// The bytes in base64, without padding.
   static func encode(_ bytes: [UInt8]) -> String {

@@ -1,4 +1,6 @@
-/// One HTTP/2 header field. Values that are not UTF-8 have been repaired, never refused.
+/// One HTTP/2 header field.
+///
+/// Values that are not UTF-8 have been repaired, never refused.
 struct HeaderField: Equatable, Sendable {
   let name: String
   let value: String

@@ -17,7 +17,9 @@ enum MessageFraming {
   }
 }
 
-/// Cuts a stream of DATA bytes into messages. DATA boundaries mean nothing to it.
+/// Cuts a stream of DATA bytes into messages.
+///
+/// DATA boundaries mean nothing to it.
 struct MessageDeframer {
   private let maxMessageBytes: Int
   /// Bytes of a message, with its prefix, that is not complete yet.
@@ -35,7 +37,8 @@ struct MessageDeframer {
   /// Throws RESOURCE_EXHAUSTED for a message above the limit, as soon as its prefix is there, and
   /// INTERNAL for a compressed message or an unknown flag: no encoding is ever agreed on here.
   mutating func append(
-    _ chunk: [UInt8], _ body: (ArraySlice<UInt8>) throws(RPCError) -> Void
+    _ chunk: [UInt8],
+    _ body: (ArraySlice<UInt8>) throws(RPCError) -> Void
   ) throws(RPCError) {
     var rest = chunk[...]
     while !rest.isEmpty {
@@ -53,7 +56,8 @@ struct MessageDeframer {
   }
 
   private mutating func accumulate(
-    _ bytes: ArraySlice<UInt8>, _ body: (ArraySlice<UInt8>) throws(RPCError) -> Void
+    _ bytes: ArraySlice<UInt8>,
+    _ body: (ArraySlice<UInt8>) throws(RPCError) -> Void
   ) throws(RPCError) -> ArraySlice<UInt8> {
     var rest = bytes
     if partial.count < MessageFraming.prefixBytes {
@@ -86,7 +90,9 @@ struct MessageDeframer {
     let length = bytes[(start + 1)..<(start + 5)].reduce(0) { $0 << 8 | Int($1) }
     guard length <= maxMessageBytes else {
       throw RPCError(
-        .resourceExhausted, "message: \(length) bytes, but at most \(maxMessageBytes) are received")
+        .resourceExhausted,
+        "message: \(length) bytes, but at most \(maxMessageBytes) are received"
+      )
     }
     return length
   }

@@ -9,7 +9,10 @@ extension Metadata {
         add(field.value, for: field.name)
         continue
       }
-      for part in field.value.utf8.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false) {
+      for part in field.value.utf8.split(
+        separator: UInt8(ascii: ","),
+        omittingEmptySubsequences: false
+      ) {
         if let bytes = Base64.decode(part.trimmed()) { add(bytes, for: field.name) }
       }
     }
@@ -20,17 +23,23 @@ extension Metadata {
     for entry in entries {
       guard !Self.isReserved(entry.name), Self.isName(entry.name) else {
         throw RPCError(
-          .internal, "metadata: '\(entry.name.prefix(100))' is reserved or not a name to send")
+          .internal,
+          "metadata: '\(entry.name.prefix(100))' is reserved or not a name to send"
+        )
       }
       switch entry.value {
       case .bytes(let bytes): fields.append(HeaderField(entry.name, Base64.encode(bytes)))
       case .text(let text):
         guard text.utf8.allSatisfy({ (0x20...0x7e).contains($0) }) else {
           throw RPCError(
-            .internal, "metadata: the value of '\(entry.name)' is not printable ASCII")
+            .internal,
+            "metadata: the value of '\(entry.name)' is not printable ASCII"
+          )
         }
         // Spaces at the ends are not part of a field's value (RFC 9113, 8.2.1).
-        fields.append(HeaderField(entry.name, String(decoding: text.utf8[...].trimmed(), as: UTF8.self)))
+        fields.append(
+          HeaderField(entry.name, String(decoding: text.utf8[...].trimmed(), as: UTF8.self))
+        )
       }
     }
   }

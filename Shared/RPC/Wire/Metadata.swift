@@ -28,7 +28,9 @@ public struct Metadata: Sendable, Equatable {
   /// Whether there is no entry.
   public var isEmpty: Bool { entries.isEmpty }
 
-  /// Adds a text value. Under a name that ends in `-bin` its UTF-8 bytes are the value.
+  /// Adds a text value.
+  ///
+  /// Under a name that ends in `-bin` its UTF-8 bytes are the value.
   public mutating func add(_ value: String, for name: String) {
     let name = name.lowercased()
     if name.hasSuffix("-bin") {

@@ -19,8 +19,10 @@ enum PercentEncoding {
     return String(decoding: output, as: UTF8.self)
   }
 
-  /// The text that was encoded. Never fails: a `%` that starts no escape stays as it is, and bytes
-  /// that are not UTF-8 become replacement characters.
+  /// The text that was encoded.
+  ///
+  /// Never fails: a `%` that starts no escape stays as it is, and bytes that are not UTF-8 become
+  /// replacement characters.
   static func decode(_ text: String) -> String {
     let bytes = Array(text.utf8)
     guard bytes.contains(UInt8(ascii: "%")) else { return text }

@@ -11,7 +11,9 @@ public struct RPCError: Error, Sendable {
 
   /// Creates an error with the given code and message.
   public init(
-    _ code: StatusCode, _ message: String, metadata: Metadata = Metadata(),
+    _ code: StatusCode,
+    _ message: String,
+    metadata: Metadata = Metadata(),
     cause: (any Error)? = nil
   ) {
     self.code = code

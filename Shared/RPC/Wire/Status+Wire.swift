@@ -7,7 +7,12 @@ enum StatusWire {
   ///
   /// Metadata that cannot be sent, or would make the list larger than `maxListBytes`, turns the
   /// status into an INTERNAL or RESOURCE_EXHAUSTED one: a status always arrives.
-  static func append(_ error: RPCError?, trailing: Metadata, to fields: inout [HeaderField], maxListBytes: Int) {
+  static func append(
+    _ error: RPCError?,
+    trailing: Metadata,
+    to fields: inout [HeaderField],
+    maxListBytes: Int
+  ) {
     let start = fields.count
     do {
       try appendUnchecked(error, trailing: trailing, to: &fields)
@@ -15,7 +20,8 @@ enum StatusWire {
       fields.removeSubrange(start...)
       appendStatus(
         RPCError(.resourceExhausted, "trailing metadata is larger than \(maxListBytes) bytes"),
-        to: &fields)
+        to: &fields
+      )
     } catch {
       fields.removeSubrange(start...)
       appendStatus(error, to: &fields)
@@ -23,7 +29,9 @@ enum StatusWire {
   }
 
   private static func appendUnchecked(
-    _ error: RPCError?, trailing: Metadata, to fields: inout [HeaderField]
+    _ error: RPCError?,
+    trailing: Metadata,
+    to fields: inout [HeaderField]
   ) throws(RPCError) {
     guard let error else {
       fields.append(HeaderField("grpc-status", "0"))
@@ -54,7 +62,8 @@ enum StatusWire {
     let message = PercentEncoding.decode(trailers.first("grpc-message") ?? "")
     guard let number = Int(status), let code = StatusCode(rawValue: number), code != .ok else {
       return .failure(
-        RPCError(.unknown, "status '\(status.prefix(20))': \(message)", metadata: metadata))
+        RPCError(.unknown, "status '\(status.prefix(20))': \(message)", metadata: metadata)
+      )
     }
     return .failure(RPCError(code, message, metadata: metadata))
   }

@@ -1,0 +1,84 @@
+import RPC
+import Synchronization
+
+/// The methods that the tests call.
+enum EchoMethods {
+  static let service = "test.Echo"
+  static let unary = MethodDescriptor(service: service, method: "Unary", kind: .unary)
+  static let expand = MethodDescriptor(service: service, method: "Expand", kind: .serverStreaming)
+  static let collect = MethodDescriptor(
+    service: service,
+    method: "Collect",
+    kind: .clientStreaming
+  )
+  static let chat = MethodDescriptor(service: service, method: "Chat", kind: .bidirectional)
+}
+
+/// A service made of closures, so that each test states what its server does.
+struct EchoService: RPCService {
+  static let serviceName = EchoMethods.service
+
+  var unary: @Sendable (Bytes, ServerContext) async throws -> Bytes = { request, _ in request }
+  var expand: @Sendable (Bytes, ServerContext, ResponseWriter<Bytes>) async throws -> Void = {
+    request,
+    _,
+    responses in
+    for byte in request.bytes { try await responses.write(Bytes([byte])) }
+  }
+  var collect: @Sendable (RequestStream<Bytes>, ServerContext) async throws -> Bytes = {
+    requests,
+    _ in
+    var all: [UInt8] = []
+    for try await request in requests { all += request.bytes }
+    return Bytes(all)
+  }
+  var chat:
+    @Sendable (RequestStream<Bytes>, ServerContext, ResponseWriter<Bytes>) async throws -> Void = {
+      requests,
+      _,
+      responses in
+      for try await request in requests { try await responses.write(request) }
+    }
+
+  func register(in router: inout Router) {
+    router.unary(EchoMethods.unary, unary)
+    router.serverStreaming(EchoMethods.expand, expand)
+    router.clientStreaming(EchoMethods.collect, collect)
+    router.bidirectional(EchoMethods.chat, chat)
+  }
+}
+
+/// Something that happens once and that others wait for.
+final class Signal: Sendable {
+  private let state = Mutex<(isSet: Bool, waiters: [CheckedContinuation<Void, Never>])>((false, []))
+
+  func set() {
+    let waiters = state.withLock { state in
+      state.isSet = true
+      defer { state.waiters = [] }
+      return state.waiters
+    }
+    for waiter in waiters { waiter.resume() }
+  }
+
+  var isSet: Bool { state.withLock { $0.isSet } }
+
+  func wait() async {
+    await withCheckedContinuation { continuation in
+      let isSet = state.withLock { state in
+        if !state.isSet { state.waiters.append(continuation) }
+        return state.isSet
+      }
+      if isSet { continuation.resume() }
+    }
+  }
+}
+
+/// Waits until the task is cancelled; sets `cancelled` then.
+func waitForCancellation(_ cancelled: Signal) async {
+  await withTaskCancellationHandler {
+    await cancelled.wait()
+  } onCancel: {
+    cancelled.set()
+  }
+}
