@@ -75,7 +75,13 @@ let wire: [Target] = [
   shared("ServiceAPI", ["CProto", "CProtobufC", "RPC"]),
   .target(
     name: "CTestProto", dependencies: ["CProtobufC"], path: "Tests/Fixtures/CTestProto"),
-  tests("ServiceAPI", ["CProtobufC", "CTestProto", "RPC"]),
+  tests(
+    "ServiceAPI",
+    [
+      "CProtobufC", "CTestProto", "RPC",
+      .product(name: "NIOCore", package: "swift-nio"),
+      .product(name: "NIOPosix", package: "swift-nio"),
+    ]),
   shared(
     "ServiceKit",
     [
