@@ -140,6 +140,14 @@ let services: [Target] = [
       .product(name: "GRDB", package: "GRDB.swift"),
     ]),
   tests("Registry", [.product(name: "GRDB", package: "GRDB.swift")]),
+  shared(
+    "DataService", path: "Services/DataManagement/Handlers", ["RPC", "Registry", "ServiceAPI"]),
+  tests(
+    "DataService",
+    [
+      "RPC", "Registry", "ServiceAPI", .product(name: "NIOCore", package: "swift-nio"),
+      .product(name: "NIOPosix", package: "swift-nio"),
+    ]),
 ]
 
 let package = Package(
