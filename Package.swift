@@ -104,6 +104,26 @@ let wire: [Target] = [
 
 /// The services, where the two meet.
 let services: [Target] = [
+  shared(
+    "ModelAccess",
+    [
+      "RPC", "ServiceAPI",
+      .product(name: "Crypto", package: "swift-crypto"),
+      .product(name: "SystemPackage", package: "swift-system"),
+    ]),
+  tests(
+    "ModelAccess",
+    [
+      "RPC", "ServiceAPI",
+      .product(name: "NIOCore", package: "swift-nio"),
+      .product(name: "NIOPosix", package: "swift-nio"),
+    ]),
+  shared(
+    "TokenizerHandlers", path: "Services/Tokenizer/Handlers",
+    [
+      "ModelAccess", "RPC", "ServiceAPI", "Tokenizers",
+      .product(name: "NIOPosix", package: "swift-nio"),
+    ]),
   .testTarget(name: "TidyTests", path: "Tests/TidyTests", swiftSettings: swiftSettings),
   .target(
     name: "Supervision",
@@ -117,7 +137,7 @@ let services: [Target] = [
   .executableTarget(
     name: "llmos",
     dependencies: [
-      "Supervision",
+      "RPC", "ServiceAPI", "Supervision",
       .product(name: "ArgumentParser", package: "swift-argument-parser"),
       .product(name: "AsyncHTTPClient", package: "async-http-client"),
       .product(name: "NIOCore", package: "swift-nio"),

@@ -1,0 +1,28 @@
+package import ModelAccess
+package import NIOPosix
+import RPC
+package import ServiceAPI
+package import Tokenizers
+
+/// How the service comes by its tokenizers.
+package enum TokenizerLoading {
+  /// Most tokenizers that are kept at once.
+  package static let tokenizersMax = 32
+
+  /// Tokenizers of registered models, loaded on `threads`.
+  package static func models(
+    registry: RegistryV1.RegistryClient,
+    threads: NIOThreadPool
+  ) -> LoadedModels<Tokenizer> {
+    LoadedModels(registry: registry, modelsMax: tokenizersMax) { version in
+      try await threads.runIfActive {
+        try ModelFiles.verify(version) { !$0.hasSuffix(".safetensors") }
+        do {
+          return try Tokenizer(folder: version.path)
+        } catch let error as TokenizerError {
+          throw RPCError(error)
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,81 @@
+import NIOCore
+import NIOPosix
+import RPC
+import ServiceAPI
+import Synchronization
+
+/// A registry on a loopback socket whose models a test sets.
+final class RegistryFixture: RegistryV1.RegistryService {
+  private struct State {
+    var models: [String: RegistryV1.ModelVersion] = [:]
+    var calls = 0
+  }
+
+  private let state = Mutex(State())
+
+  /// What a name means.
+  func set(_ name: String, version: UInt32) {
+    var model = RegistryV1.ModelVersion()
+    model.name = String(name.prefix { $0 != "@" })
+    model.version = version
+    state.withLock { $0.models[name] = model }
+  }
+
+  /// Resolutions so far.
+  var calls: Int { state.withLock { $0.calls } }
+
+  func resolveModel(
+    _ request: RegistryV1.ResolveModelRequest,
+    context: ServerContext
+  ) async throws -> RegistryV1.ModelVersion {
+    let found = state.withLock { state in
+      state.calls += 1
+      return state.models[request.model]
+    }
+    guard let found else { throw RPCError(.notFound, "no model \(request.model)") }
+    return found
+  }
+
+  func importModel(
+    _ request: RegistryV1.ImportModelRequest,
+    context: ServerContext
+  ) async throws -> RegistryV1.ModelVersion { throw RPCError(.unimplemented, "not in this test") }
+
+  func listModels(
+    _ request: RegistryV1.ListModelsRequest,
+    context: ServerContext
+  ) async throws -> RegistryV1.ListModelsResponse {
+    throw RPCError(.unimplemented, "not in this test")
+  }
+
+  func setAlias(
+    _ request: RegistryV1.SetAliasRequest,
+    context: ServerContext
+  ) async throws -> RegistryV1.ModelVersion { throw RPCError(.unimplemented, "not in this test") }
+
+  /// Serves for as long as `body` runs; `stop` ends the serving earlier.
+  func serving(
+    _ body: (_ client: RegistryV1.RegistryClient, _ stop: @Sendable () async -> Void) async throws
+      -> Void
+  ) async throws {
+    let group = MultiThreadedEventLoopGroup.singleton
+    var router = Router()
+    router.register(self)
+    let server = RPCServer(
+      router: router,
+      configuration: ServerConfiguration(host: "127.0.0.1", port: 0),
+      group: group
+    )
+    let port = try await server.start().port ?? 0
+    let channel = RPCChannel(host: "127.0.0.1", port: port, group: group)
+    do {
+      try await body(RegistryV1.RegistryClient(channel)) { await server.shutdown(grace: .zero) }
+    } catch {
+      await channel.close()
+      await server.shutdown(grace: .zero)
+      throw error
+    }
+    await channel.close()
+    await server.shutdown(grace: .zero)
+  }
+}
