@@ -13,7 +13,7 @@ struct LLMOS: AsyncParsableCommand {
     commandName: "llmos",
     abstract: "Runs language models on this machine and talks to them.",
     version: "0.1.0",
-    subcommands: [Up.self, Down.self, Status.self, Chat.self, NER.self]
+    subcommands: [Up.self, Down.self, Status.self, Chat.self, NER.self, Models.self]
   )
 
   /// Ends quietly when the reader of our output has gone, as in `llmos chat … | head`.
