@@ -100,6 +100,8 @@ import Testing
     #expect(fault(Wire.field(9, [1, 2, 3]), TestV1.Lists.self) != nil)
     #expect(fault(Wire.field(10, [1, 2, 3, 4]), TestV1.Lists.self) != nil)
     #expect(fault(Wire.field(5, [0x80]), TestV1.Lists.self) != nil)
+    #expect(fault(Wire.field(5, long), TestV1.Lists.self) != nil)
+    #expect(fault(Wire.field(6, Wire.varint(.max)), TestV1.Lists.self) == nil)
     #expect(fault(Wire.tag(1, 1) + [1, 2], TestV1.Scalars.self) != nil)
     #expect(fault(Wire.tag(60, 2) + [3, 0], TestV1.Scalars.self) != nil)
   }
