@@ -40,7 +40,7 @@ let mathematics: [Target] = [
   // Optimized in debug builds too: the tests run whole models.
   .target(name: "CKernels", path: "Shared/CKernels", cSettings: [.unsafeFlags(["-O3"])]),
   shared("Tensors", ["CKernels", "COpenBLAS"]),
-  tests("Tensors"),
+  tests("Tensors", ["CKernels"]),
   shared("Models", exclude: ["Checkpoints"], ["Checkpoints", "CKernels", "Tensors"]),
   tests("Models", ["Checkpoints", "Tensors"]),
 ]

@@ -111,7 +111,7 @@ package final class Executor: @unchecked Sendable {
     let wasRunning = isRunning.exchange(true, ordering: .acquiring)
     precondition(!wasRunning, "an executor has one user at a time")
     defer { isRunning.store(false, ordering: .releasing) }
-    if let cache, cache.length + liveRows > cache.capacityTokens {
+    if let cache, liveRows > cache.capacityTokens - cache.length {
       throw TensorError(
         .capacityExceeded,
         "cachedAttention: \(cache.length) + \(liveRows) positions, capacity "
