@@ -4,9 +4,9 @@
 /// Follows `models/wordpiece` of Hugging Face tokenizers.
 struct WordPiece: Sendable {
   let vocabulary: Vocabulary
-  private let unknownID: UInt32
+  let unknownID: UInt32
   /// Marks a token that does not begin a word, for example `##`.
-  private let continuationPrefix: [UInt8]
+  let continuationPrefix: [UInt8]
   private let continuationHash: Vocabulary.Hash
   private let wordScalarsMax: Int
 
