@@ -168,6 +168,9 @@ let services: [Target] = [
       "RPC", "Registry", "ServiceAPI", .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOPosix", package: "swift-nio"),
     ]),
+  shared(
+    "Generation", path: "Services/Inference/Generation", ["Checkpoints", "Models", "Tokenizers"]),
+  tests("Generation", ["Models", "Tensors", "Tokenizers"]),
 ]
 
 let package = Package(

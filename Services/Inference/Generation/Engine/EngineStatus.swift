@@ -1,0 +1,23 @@
+/// What an engine is doing, and has done since it started.
+package struct EngineStatus: Sendable, Equatable {
+  /// Sequences being generated, those included that wait for their reader.
+  package var running = 0
+  /// Requests in the queue.
+  package var waiting = 0
+  /// Prompt tokens run.
+  package var promptTokens = 0
+  /// Tokens generated.
+  package var generatedTokens = 0
+  /// Forward passes, of one sequence each.
+  package var steps = 0
+  /// Generations that ended with an end-of-sequence token or a stop text.
+  package var finishedByStop = 0
+  /// Generations that ended with `maxTokens` or the end of the context.
+  package var finishedByLength = 0
+  /// Generations whose reader went away, those included that were still waiting.
+  package var cancelled = 0
+  /// Generations that ended with an error.
+  package var failed = 0
+  /// Requests refused because the queue was full.
+  package var refused = 0
+}
