@@ -76,9 +76,18 @@ CK_INLINE float ck_erf(float x) {
   return x * p / q;
 }
 
+// In lanes, because a single maximum is a chain that the compiler may not break. NaN is passed
+// over: it reaches the result through the exponentials.
 CK_INLINE float ck_maximum(const float *x, size_t count) {
-  float maximum = x[0];
-  for (size_t i = 1; i < count; i++) maximum = x[i] > maximum ? x[i] : maximum;
+  float lanes[16];
+  for (size_t j = 0; j < 16; j++) lanes[j] = x[0];
+  size_t i = 0;
+  for (; i + 16 <= count; i += 16) {
+    for (size_t j = 0; j < 16; j++) lanes[j] = x[i + j] > lanes[j] ? x[i + j] : lanes[j];
+  }
+  for (; i < count; i++) lanes[0] = x[i] > lanes[0] ? x[i] : lanes[0];
+  float maximum = lanes[0];
+  for (size_t j = 1; j < 16; j++) maximum = lanes[j] > maximum ? lanes[j] : maximum;
   return maximum;
 }
 

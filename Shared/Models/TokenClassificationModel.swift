@@ -37,7 +37,14 @@ package final class TokenClassificationModel: Sendable {
     )
     configuration = model.configuration
     positions = (0..<UInt32(model.rowsMax)).map { $0 }
-    executor = Mutex(Executor(threads: threads, arenaBytesMax: limits.arenaBytesMax))
+    let executor = Executor(threads: threads, arenaBytesMax: limits.arenaBytesMax)
+    do throws(TensorError) {
+      // The largest first: the arena then never grows.
+      for program in model.programs.reversed() { try executor.load(program) }
+    } catch {
+      throw ModelError(error, "arena")
+    }
+    self.executor = Mutex(executor)
   }
 
   /// The logits `[ids.count, labels.count]`, f32, row-major, of one text of 1 to `contextTokens`

@@ -43,6 +43,20 @@ struct KernelTests {
     #expect(out[0] == 0.5 && out[2] == 0.5 && out[1] < 1e-30)
     ck_softmax_f32(&out, [-500, -500, -500], 1, 3)
     #expect(out.allSatisfy { abs($0 - 1.0 / 3) < 1e-6 })
+    ck_softmax_f32(&out, [1, .nan, 2], 1, 3)
+    #expect(out.allSatisfy { $0.isNaN })
+  }
+
+  @Test("The largest score is found at every place", arguments: [1, 15, 16, 17, 33, 64])
+  func softmaxMaximum(count: Int) {
+    for place in 0..<count {
+      // Without the maximum subtracted, exp(200) would overflow.
+      var x = [Float](repeating: -200, count: count)
+      x[place] = 200
+      var out = x
+      ck_softmax_f32(&out, x, 1, count)
+      #expect(out[place] == 1)
+    }
   }
 
   @Test("Activations hold in their tails, and NaN stays NaN")
