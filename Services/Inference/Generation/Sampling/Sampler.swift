@@ -4,7 +4,7 @@
 struct Sampler: Sendable {
   private let parameters: SamplingParameters
   private var random: Xoshiro256StarStar
-  private var filter = CandidateFilter()
+  private var filter = SamplingFilter()
 
   /// Creates the sampler of a sequence; without a seed, one is drawn from the system.
   init(_ parameters: SamplingParameters) {
@@ -24,11 +24,12 @@ struct Sampler: Sendable {
     return choose()
   }
 
-  /// Inverse transform sampling: the first candidate at which the running sum exceeds a random part
-  /// of the whole.
+  /// Inverse transform sampling: the first token at which the running sum of the weights exceeds a random
+  /// part of the whole.
   private mutating func choose() -> UInt32 {
     let weights = filter.weights
-    let total = weights.reduce(0.0) { $0 + Double($1) }
+    var total = 0.0
+    for weight in weights { total += Double(weight) }
     let target = random.nextUnit() * total
     var sum = 0.0
     var last = 0
@@ -37,7 +38,7 @@ struct Sampler: Sendable {
       last = index
       if sum > target { break }
     }
-    return filter.candidates[last].id
+    return UInt32(last)
   }
 
   /// The index of the first of the largest logits, NaN aside.
