@@ -1,4 +1,6 @@
 import Foundation
+import Models
+import Tensors
 import Testing
 import Tokenizers
 
@@ -45,28 +47,60 @@ struct EntityGoldenTests {
     var entities: [String: [PeerEntity]]
   }
 
-  @Test("all sentences, all strategies", arguments: AggregationStrategy.allCases)
-  func golden(strategy: AggregationStrategy) throws {
+  private func sentences() throws -> [Sentence] {
     let url = URL(fileURLWithPath: "\(Environment.entityModel)/golden.json")
     let sentences = try JSONDecoder().decode([Sentence].self, from: Data(contentsOf: url))
     try #require(sentences.count >= 8)
-    let aggregator = try DemoEntities.aggregator()
-    for sentence in sentences {
-      let windows = try DemoEntities.tokenizer.get().encode(sentence.text).map { EntityWindow($0) }
-      try #require(windows.map(\.ids) == [sentence.ids])
-      #expect(windows[0].offsets == sentence.offsets.map { $0[0]..<$0[1] })
-      let entities = try aggregator.entities(
+    return sentences
+  }
+
+  /// Compares the entities that `logits` give with the golden ones, for every strategy.
+  private func check(_ sentence: Sentence, logits: [Float]) throws {
+    let windows = try DemoEntities.tokenizer.get().encode(sentence.text).map { EntityWindow($0) }
+    try #require(windows.map(\.ids) == [sentence.ids])
+    #expect(windows[0].offsets == sentence.offsets.map { $0[0]..<$0[1] })
+    for strategy in AggregationStrategy.allCases {
+      let entities = try DemoEntities.aggregator().entities(
         in: sentence.text,
         windows: windows,
-        logits: [sentence.logits.flatMap { $0 }],
+        logits: [logits],
         strategy: strategy
       )
       let expected = try #require(sentence.entities[strategy.rawValue])
-      try #require(entities.count == expected.count, "\(sentence.text): \(entities)")
+      try #require(entities.count == expected.count, "\(strategy) \(sentence.text): \(entities)")
       for (ours, theirs) in zip(entities, expected) {
-        // The golden logits are rounded to five digits.
-        #expect(theirs.equals(ours, tolerance: 1e-3), "\(ours) \(theirs)")
+        #expect(theirs.equals(ours, tolerance: 1e-3), "\(strategy) \(ours) \(theirs)")
       }
     }
+  }
+
+  @Test("the golden logits give the golden entities, all strategies")
+  func goldenLogits() throws {
+    for sentence in try sentences() { try check(sentence, logits: sentence.logits.flatMap { $0 }) }
+  }
+
+  @Test("the demo model gives the golden entities, all strategies")
+  func demoModel() async throws {
+    let sentences = try sentences()
+    // The model blocks: it runs on a thread of its own.
+    let logits: [[Float]] = try await withCheckedThrowingContinuation { continuation in
+      do {
+        try EngineThread.start {
+          continuation.resume(
+            with: Result {
+              let model = try TokenClassificationModel(
+                folder: Environment.entityModel,
+                threads: ThreadPool()
+              )
+              #expect(model.labels == DemoEntities.labels)
+              return try sentences.map { try model.logits($0.ids) }
+            }
+          )
+        }
+      } catch {
+        continuation.resume(throwing: error)
+      }
+    }
+    for (sentence, logits) in zip(sentences, logits) { try check(sentence, logits: logits) }
   }
 }
