@@ -85,6 +85,7 @@ let wire: [Target] = [
   shared(
     "ServiceKit",
     [
+      "RPC", "ServiceAPI",
       .product(name: "Logging", package: "swift-log"),
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -93,9 +94,18 @@ let wire: [Target] = [
       .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       .product(name: "Yams", package: "Yams"),
     ]),
+  .executableTarget(
+    name: "ServiceKitSample",
+    dependencies: [
+      "ServiceKit", .product(name: "Logging", package: "swift-log"),
+      .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+    ], path: "Tests/ServiceKitSample", swiftSettings: swiftSettings),
   tests(
     "ServiceKit",
     [
+      "RPC", "ServiceAPI", "ServiceKitSample",
+      .product(name: "Subprocess", package: "swift-subprocess"),
+      .product(name: "SystemPackage", package: "swift-system"),
       .product(name: "Logging", package: "swift-log"),
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOPosix", package: "swift-nio"),

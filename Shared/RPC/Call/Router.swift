@@ -75,6 +75,22 @@ public struct Router: Sendable {
     }
   }
 
+  /// Wraps every method that was added so far: `interceptor` runs in the handler's place and calls
+  /// the handler through its second argument, once or not at all.
+  ///
+  /// What the interceptor throws ends the call as a handler's error does.
+  public mutating func intercept(
+    _ interceptor:
+      @escaping @Sendable (ServerContext, _ handler: @Sendable () async throws -> Void)
+      async throws -> Void
+  ) {
+    handlers = handlers.mapValues { handler in
+      MethodHandler(descriptor: handler.descriptor) { call in
+        try await interceptor(call.context) { try await handler.run(call) }
+      }
+    }
+  }
+
   /// The paths of every method, sorted.
   public var paths: [String] { handlers.keys.sorted() }
 

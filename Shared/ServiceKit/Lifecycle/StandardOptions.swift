@@ -1,0 +1,108 @@
+package import Logging
+
+/// The options that every service has.
+package enum StandardOptions {
+  /// The address of the RPC server.
+  package static let rpcHost = ServiceOption(
+    "rpc.host",
+    default: "127.0.0.1",
+    help: "Address on which the RPC server listens."
+  )
+  /// The port of the RPC server; each service has its own default.
+  package static let rpcPort = rpcPort(default: 0)
+  /// The threads that serve connections.
+  package static let rpcThreads = ServiceOption(
+    "rpc.threads",
+    default: 2,
+    in: 1...64,
+    unit: "threads",
+    help: "Threads that serve RPC and admin connections."
+  )
+  /// The largest request message.
+  package static let rpcMessageLimit = ServiceOption(
+    "rpc.message-limit",
+    default: ByteCount.mebibytes(4),
+    in: .kibibytes(1) ... .gibibytes(1),
+    help: "Largest message that the RPC server receives."
+  )
+  /// The most connections.
+  package static let rpcConnections = ServiceOption(
+    "rpc.connections",
+    default: 4096,
+    in: 1...1_000_000,
+    unit: "connections",
+    help: "Most open connections of the RPC server; further ones are closed."
+  )
+  /// The address of the admin endpoint.
+  package static let adminHost = ServiceOption(
+    "admin.host",
+    default: "127.0.0.1",
+    help: "Address on which the admin endpoint (/livez, /readyz, /metrics) listens."
+  )
+  /// The port of the admin endpoint; each service has its own default.
+  package static let adminPort = adminPort(default: 0)
+  /// The form of log lines.
+  package static let logFormat = ServiceOption(
+    "log.format",
+    default: LogFormat.text,
+    help: "Form of the log lines on stderr."
+  )
+  /// The least level that is logged.
+  package static let logLevel = ServiceOption(
+    "log.level",
+    default: Logger.Level.info,
+    help: "Least level that is logged."
+  )
+  /// Whether calls are logged.
+  package static let logAccess = ServiceOption(
+    "log.access",
+    default: true,
+    help: "Logs one line per RPC call."
+  )
+  /// The time for running requests at shutdown.
+  package static let shutdownGrace = ServiceOption(
+    "shutdown.grace",
+    default: Duration.seconds(10),
+    in: .zero ... .seconds(3600),
+    help: "Time that running requests have to end at shutdown."
+  )
+  /// Where the real ports are written.
+  package static let portsFile = ServiceOption(
+    "ports.file",
+    default: String?.none,
+    help: "File to write the process id and the ports to as JSON; removed at the end."
+  )
+  /// Whether the service ends with its supervisor.
+  package static let supervised = ServiceOption(
+    "supervised",
+    default: false,
+    help: "Shuts down when standard input ends, as it does when a supervisor dies."
+  )
+
+  static func rpcPort(default port: Int) -> ServiceOption<Int> {
+    ServiceOption(
+      "rpc.port",
+      default: port,
+      in: 0...65_535,
+      help: "Port on which the RPC server listens; 0 takes a free one."
+    )
+  }
+
+  static func adminPort(default port: Int) -> ServiceOption<Int> {
+    ServiceOption(
+      "admin.port",
+      default: port,
+      in: 0...65_535,
+      help: "Port on which the admin endpoint listens; 0 takes a free one."
+    )
+  }
+
+  /// All of them, for a service with these default ports.
+  package static func all(rpcPort: Int, adminPort: Int) -> [any DeclaredOption] {
+    [
+      rpcHost, Self.rpcPort(default: rpcPort), rpcThreads, rpcMessageLimit, rpcConnections,
+      adminHost, Self.adminPort(default: adminPort), logFormat, logLevel, logAccess,
+      shutdownGrace, portsFile, supervised,
+    ]
+  }
+}

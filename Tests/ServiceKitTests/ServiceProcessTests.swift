@@ -1,0 +1,220 @@
+import Foundation
+import NIOCore
+import NIOPosix
+import RPC
+import ServiceAPI
+import Testing
+
+@testable import ServiceKit
+
+@Suite(.timeLimit(.minutes(1))) struct LifeOfAProcess {
+  private func get(_ port: Int, _ path: String) async throws -> String {
+    let client = try await RawClient(port: port)
+    try await client.send("GET \(path) HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    return try await client.receivedToEnd()
+  }
+
+  private func withHealth<R: Sendable>(
+    _ port: Int,
+    _ body: (HealthV1.HealthClient) async throws -> R
+  ) async throws -> R {
+    let channel = RPCChannel(
+      host: "127.0.0.1",
+      port: port,
+      group: MultiThreadedEventLoopGroup.singleton
+    )
+    let result: R
+    do {
+      result = try await body(HealthV1.HealthClient(channel))
+    } catch {
+      await channel.close()
+      throw error
+    }
+    await channel.close()
+    return result
+  }
+
+  @Test(arguments: [SIGTERM, SIGINT])
+  func `it starts, serves, and ends in order on a signal`(signal: Int32) async throws {
+    let run = try SampleRun([])
+    let ports = try await run.ports()
+    #expect(Set(ports.keys) == ["pid", "rpc", "admin"])
+    let (admin, rpc) = (try #require(ports["admin"]), try #require(ports["rpc"]))
+    #expect(try await get(admin, "/readyz").contains("readyz check passed"))
+    let metrics = try await get(admin, "/metrics")
+    #expect(
+      metrics.contains(
+        "llmos_build_info{program=\"llmos-sample\",version=\"\(ServiceProcess.suiteVersion)\"} 1"
+      )
+    )
+    #expect(metrics.contains("process_resident_memory_bytes "))
+    let status = try await withHealth(rpc) {
+      try await $0.check(HealthV1.HealthCheckRequest()).status
+    }
+    #expect(status == .serving)
+    try await run.send(signal: signal)
+    #expect(try await run.exitCode() == 0)
+    #expect(!run.hasPortsFile)
+    let steps = ["msg=ready", "msg=\"shutting down\"", "msg=hook", "msg=ended"]
+    let found = steps.map { run.output.range(of: $0)?.lowerBound }
+    #expect(found.allSatisfy { $0 != nil })
+    #expect(found.compactMap { $0 } == found.compactMap { $0 }.sorted())
+  }
+
+  @Test func `it ends when its supervisor is gone`() async throws {
+    let run = try SampleRun(["--supervised"])
+    _ = try await run.ports()
+    run.closeInput()
+    #expect(try await run.exitCode() == 0)
+    #expect(run.output.contains("reason=\"standard input ended\""))
+  }
+
+  @Test func `it does not mind the end of standard input otherwise`() async throws {
+    let run = try SampleRun([])
+    let ports = try await run.ports()
+    run.closeInput()
+    #expect(try await get(ports["admin"] ?? 0, "/livez").contains("200 OK"))
+    try await run.send(signal: SIGTERM)
+    #expect(try await run.exitCode() == 0)
+  }
+
+  @Test func `a signal while it is being built ends it`() async throws {
+    let run = try SampleRun(["--build.delay=60s", "--log.level=debug"])
+    // The handlers of signals are in place before the admin endpoint opens.
+    #expect(try await run.wrote("msg=starting"))
+    try await run.send(signal: SIGTERM)
+    #expect(try await run.exitCode() == 0)
+    #expect(!run.output.contains("msg=ready"))
+  }
+
+  @Test func `a second signal ends it at once`() async throws {
+    let run = try SampleRun(["--hang"])
+    _ = try await run.ports()
+    try await run.send(signal: SIGTERM)
+    #expect(try await run.wrote("msg=hook"))
+    try await run.send(signal: SIGTERM)
+    #expect(try await run.exitCode() == 128 + SIGTERM)
+    #expect(!run.hasPortsFile)
+  }
+
+  @Test func `a shutdown that hangs is ended`() async throws {
+    let run = try SampleRun(["--hang", "--shutdown.grace=0s"])
+    _ = try await run.ports()
+    try await run.send(signal: SIGTERM)
+    #expect(try await run.exitCode() == 1)
+    #expect(run.output.contains("the shutdown hangs"))
+    #expect(!run.hasPortsFile)
+  }
+
+  @Test func `a background part that ends takes the process down`() async throws {
+    let run = try SampleRun(["--dies"])
+    #expect(try await run.exitCode() == 1)
+    #expect(run.lastLine.hasPrefix("llmos-sample: "))
+    #expect(!run.hasPortsFile)
+  }
+}
+
+@Suite(.timeLimit(.minutes(1))) struct RefusedStarts {
+  @Test func `a wrong option is one line and exit code 2`() async throws {
+    let run = try SampleRun(["--rpc.prot=1"])
+    #expect(try await run.exitCode() == 2)
+    #expect(
+      run.output == "llmos-sample: unknown flag --rpc.prot; did you mean --rpc.port?\n"
+    )
+    let variable = try SampleRun([], environment: ["LLMOS_RPC_THREADS": "0"])
+    #expect(try await variable.exitCode() == 2)
+    #expect(
+      variable.output
+        == "llmos-sample: option 'rpc.threads' (environment variable LLMOS_RPC_THREADS): "
+        + "'0' is outside 1...64\n"
+    )
+  }
+
+  @Test func `an option found wrong while building is one line and exit code 2`() async throws {
+    let run = try SampleRun(["--folder=/no/such"])
+    #expect(try await run.exitCode() == 2)
+    #expect(
+      run.lastLine
+        == "llmos-sample: option 'folder' (flag --folder): '/no/such' is not a folder"
+    )
+  }
+
+  @Test func `a failed build is one line and exit code 1`() async throws {
+    let run = try SampleRun(["--build.failure=model damaged\nbadly"])
+    #expect(try await run.exitCode() == 1)
+    #expect(run.lastLine == "llmos-sample: model damaged\\nbadly")
+  }
+
+  @Test func `a port in use is one line with option and address, and exit code 1`() async throws {
+    let taken = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+      .bind(host: "127.0.0.1", port: 0).get()
+    let port = taken.localAddress?.port ?? 0
+    for option in ["rpc.port", "admin.port"] {
+      let run = try SampleRun(["--\(option)=\(port)"])
+      #expect(try await run.exitCode() == 1)
+      #expect(
+        run.lastLine
+          == "llmos-sample: option '\(option)' (flag --\(option)): "
+          + "cannot listen on 127.0.0.1:\(port): Address already in use"
+      )
+      #expect(!run.hasPortsFile)
+    }
+    try await taken.close()
+  }
+
+  @Test func `an address that is not of this machine is named`() async throws {
+    let run = try SampleRun(["--admin.host=192.0.2.1"])
+    #expect(try await run.exitCode() == 1)
+    #expect(
+      run.lastLine
+        == "llmos-sample: option 'admin.port' (flag --admin.port): "
+        + "cannot listen on 192.0.2.1:0: Cannot assign requested address"
+    )
+  }
+
+  @Test func `a ports file that cannot be written is refused`() async throws {
+    let run = try SampleRun([], portsPath: "/no/such/ports")
+    #expect(try await run.exitCode() == 2)
+    #expect(
+      run.lastLine
+        == "llmos-sample: option 'ports.file' (flag --ports.file): "
+        + "'/no/such/ports' cannot be written"
+    )
+  }
+
+  @Test func `help, version and configuration go to stdout with exit code 0`() async throws {
+    let help = try SampleRun(["--help"])
+    #expect(try await help.exitCode() == 0)
+    #expect(help.output.contains("--build.delay DURATION"))
+    #expect(help.output.contains("(integer; 0...65535; default: 7199; LLMOS_RPC_PORT)"))
+    let version = try SampleRun(["--version"])
+    #expect(try await version.exitCode() == 0)
+    #expect(version.output == "llmos-sample \(ServiceProcess.suiteVersion)\n")
+    let configuration = try SampleRun(["--print-config", "--log.level=debug"])
+    #expect(try await configuration.exitCode() == 0)
+    #expect(configuration.output.contains("log:\n  access: true  # default\n"))
+    #expect(configuration.output.contains("  level: debug  # flag\n"))
+  }
+}
+
+@Suite(.timeLimit(.minutes(1))) struct OneShotValues {
+  @Test func `waiting before and after gives the value, and the first one stays`() async throws {
+    let shot = OneShot<Int>()
+    async let early = shot.value()
+    shot.succeed(1)
+    shot.succeed(2)
+    shot.fail(CancellationError())
+    #expect(try await early == 1)
+    #expect(try await shot.value() == 1)
+  }
+
+  @Test func `a cancelled wait ends, and others go on`() async throws {
+    let shot = OneShot<Int>()
+    let other = Task { try await shot.value() }
+    let cancelled = Task { try await shot.value() }
+    cancelled.cancel()
+    await #expect(throws: CancellationError.self) { try await cancelled.value }
+    shot.succeed(3)
+    #expect(try await other.value == 3)
+  }
+}
