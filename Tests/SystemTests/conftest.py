@@ -1,5 +1,6 @@
 """The suite as its users meet it: started by `llmos up` on ports the system chooses, talked to from outside."""
 
+import collections
 import json
 import os
 import pathlib
@@ -50,14 +51,14 @@ class Suite:
         return json.loads((self.home / "run" / f"{service}.ports.json").read_text())["pid"]
 
     def metrics(self, service):
-        """The service's samples by name, those of all labels added up."""
+        """The service's samples by name, those of all labels added up; 0 for what it does not show yet."""
         text = requests.get(f"http://127.0.0.1:{self.ports(service)['admin']}/metrics", timeout=10).text
-        samples = {}
+        samples = collections.defaultdict(float)
         for line in text.splitlines():
             if line and not line.startswith("#"):
                 name, value = line.rsplit(" ", 1)
                 name = name.split("{")[0]
-                samples[name] = samples.get(name, 0.0) + float(value)
+                samples[name] += float(value)
         return samples
 
     def kill(self, service, by=signal.SIGKILL):

@@ -132,6 +132,17 @@ package final class MetricsRegistry: Sendable {
     reading(name, help: help, type: "counter", labels: []) { [([], read())] }
   }
 
+  /// A counter with labels that is read when it is exposed: value per combination of label values.
+  package func counter(
+    _ name: String,
+    help: String,
+    labels: [String],
+    read: @escaping @Sendable () -> [(labels: [String], value: Double)]
+  ) {
+    let name = name.hasSuffix("_total") ? name : name + "_total"
+    reading(name, help: help, type: "counter", labels: labels, read: read)
+  }
+
   private func reading(
     _ name: String,
     help: String,
