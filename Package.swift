@@ -134,6 +134,24 @@ let services: [Target] = [
       "ModelAccess", "RPC", "ServiceAPI", "Tokenizers",
       .product(name: "NIOPosix", package: "swift-nio"),
     ]),
+  .executableTarget(
+    name: "llmos-tokenizer",
+    dependencies: [
+      "ModelAccess", "RPC", "ServiceAPI", "ServiceKit", "TokenizerHandlers",
+      .product(name: "NIOPosix", package: "swift-nio"),
+    ], path: "Services/Tokenizer/Executable", swiftSettings: swiftSettings),
+  shared(
+    "InferenceHandlers", path: "Services/Inference/Handlers",
+    [
+      "Generation", "ModelAccess", "Models", "RPC", "ServiceAPI", "ServiceKit", "Tensors",
+      "Tokenizers", .product(name: "NIOPosix", package: "swift-nio"),
+    ]),
+  .executableTarget(
+    name: "llmos-inference",
+    dependencies: [
+      "InferenceHandlers", "ModelAccess", "RPC", "ServiceAPI", "ServiceKit", "Tensors",
+      .product(name: "NIOPosix", package: "swift-nio"),
+    ], path: "Services/Inference/Executable", swiftSettings: swiftSettings),
   .testTarget(name: "TidyTests", path: "Tests/TidyTests", swiftSettings: swiftSettings),
   .target(
     name: "Supervision",

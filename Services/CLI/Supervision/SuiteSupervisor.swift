@@ -141,7 +141,7 @@ package actor SuiteSupervisor {
     let layout = options.layout
     let asked = ports[service] ?? options.ports[service] ?? service.defaultPorts
     var arguments = asked.arguments
-    arguments += ["--ports.file", layout.portsFile(service).string, "--supervised", "true"]
+    arguments += ["--ports.file", layout.portsFile(service).string, "--supervised"]
     for (peer, option) in service.peers {
       arguments += [option, "127.0.0.1:\(ports[peer]?.rpc ?? 0)"].enumerated().map {
         $0.offset == 0 ? "--\($0.element)" : $0.element

@@ -1,0 +1,64 @@
+import InferenceHandlers
+import ModelAccess
+import NIOPosix
+import RPC
+import ServiceAPI
+import ServiceKit
+import Tensors
+
+/// `llmos-inference`: runs models on token ids.
+@main
+enum InferenceMain {
+  static let registry = ServiceOption(
+    "registry.address",
+    default: ServiceAddress(host: "127.0.0.1", port: 7104),
+    help: "Where the data-management service is."
+  )
+  static let threads = ServiceOption(
+    "compute.threads",
+    default: 0,
+    in: 0...ThreadPool.threadCountMax,
+    unit: "threads",
+    help: "Threads that compute; 0: as many as the process may use."
+  )
+
+  /// Threads that load models and wait for classifications.
+  private static let blockingThreads = 4
+
+  static func main() async {
+    await ServiceProcess(
+      name: "llmos-inference",
+      summary: "Runs models on token ids.",
+      rpcPort: 7102,
+      adminPort: 8102,
+      options: [registry, threads],
+      build: build
+    ).runAndExit()
+  }
+
+  private static func build(_ context: ServiceContext) async throws -> ServiceParts {
+    let address = context.configuration[registry]
+    let channel = RPCChannel(
+      host: address.host,
+      port: address.port,
+      group: context.eventLoopGroup
+    )
+    let blocking = NIOThreadPool(numberOfThreads: blockingThreads)
+    blocking.start()
+    let threadCount = context.configuration[threads]
+    let threads = threadCount == 0 ? ThreadPool() : ThreadPool(threadCount: threadCount)
+    let models = ServedModel.models(
+      registry: RegistryV1.RegistryClient(channel),
+      blocking: blocking,
+      threads: threads,
+      metrics: EngineMetrics(context.metrics)
+    )
+    return ServiceParts(
+      rpc: [InferenceHandlers(models: models, blocking: blocking)],
+      shutdownHooks: [
+        { await channel.close() },
+        { try? await blocking.shutdownGracefully() },
+      ]
+    )
+  }
+}

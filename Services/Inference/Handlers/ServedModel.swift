@@ -1,0 +1,56 @@
+package import Generation
+package import ModelAccess
+import Models
+package import NIOPosix
+import RPC
+package import ServiceAPI
+package import Tensors
+import Tokenizers
+
+/// A loaded model, ready to answer.
+package enum ServedModel: Sendable {
+  /// Continues prompts.
+  case generation(GenerationEngine)
+  /// Finds entities.
+  case tokenClassification(TokenClassifier)
+}
+
+extension ServedModel {
+  /// Most models that are kept at once.
+  package static let modelsMax = 16
+
+  /// Models of the registry, loaded on `blocking` and computed on `threads`.
+  package static func models(
+    registry: RegistryV1.RegistryClient,
+    blocking: NIOThreadPool,
+    threads: ThreadPool,
+    metrics: EngineMetrics
+  ) -> LoadedModels<ServedModel> {
+    LoadedModels(registry: registry, modelsMax: modelsMax) { version in
+      try await blocking.runIfActive {
+        try ModelFiles.verify(version)
+        let model = try rpcErrors { try ServedModel(version, threads: threads) }
+        if case .generation(let engine) = model { metrics.add(engine, model: version.name) }
+        return model
+      }
+    }
+  }
+
+  /// Loads the files of a version.
+  init(_ version: RegistryV1.ModelVersion, threads: ThreadPool) throws {
+    let tokenizer = try Tokenizer(folder: version.path)
+    switch version.task {
+    case "text-generation":
+      let model = try CausalLanguageModel(folder: version.path, threads: threads)
+      self = .generation(try GenerationEngine(model: model, tokenizer: tokenizer))
+    case "token-classification":
+      let model = try TokenClassificationModel(folder: version.path, threads: threads)
+      self = .tokenClassification(TokenClassifier(model: model, tokenizer: tokenizer))
+    default:
+      throw RPCError(
+        .failedPrecondition,
+        "model \(version.name)@\(version.version) is for \(version.task), which is not served"
+      )
+    }
+  }
+}
