@@ -189,11 +189,18 @@ let services: [Target] = [
     ]),
   tests("Registry", [.product(name: "GRDB", package: "GRDB.swift")]),
   shared(
-    "DataService", path: "Services/DataManagement/Handlers", ["RPC", "Registry", "ServiceAPI"]),
+    "DataService", path: "Services/DataManagement/Handlers",
+    [
+      "RPC", "Registry", "ServiceAPI", "ServiceKit", .product(name: "Logging", package: "swift-log"),
+    ]),
+  .executableTarget(
+    name: "llmos-data", dependencies: ["DataService", "ServiceKit"],
+    path: "Services/DataManagement/Executable", swiftSettings: swiftSettings),
   tests(
     "DataService",
     [
-      "RPC", "Registry", "ServiceAPI", .product(name: "NIOCore", package: "swift-nio"),
+      "RPC", "Registry", "ServiceAPI", "ServiceKit", .product(name: "Logging", package: "swift-log"),
+      .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOPosix", package: "swift-nio"),
     ]),
   shared(

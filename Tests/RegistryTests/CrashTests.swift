@@ -59,7 +59,7 @@ extension TemporaryStore {
   fileprivate func importOnce() async throws -> ModelVersion {
     let registry = try open()
     let version = try await registry.importModel(folder: folder("tiny", weights: "one")).version
-    try registry.close()
+    try await registry.close()
     return version
   }
 }

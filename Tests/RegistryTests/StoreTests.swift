@@ -10,7 +10,7 @@ import Testing
       let registry = try temporary.open()
       _ = try await registry.importModel(folder: temporary.folder("tiny"))
       _ = try await registry.setAlias("production", of: "tiny", to: 1)
-      try registry.close()
+      try await registry.close()
     }
     let registry = try temporary.open()
     #expect(registry.swept.isEmpty)
@@ -33,7 +33,7 @@ import Testing
     do {
       let registry = try temporary.open()
       _ = try await registry.importModel(folder: temporary.folder("tiny"))
-      try registry.close()
+      try await registry.close()
     }
     let store = temporary.store
     let manager = FileManager.default
@@ -43,11 +43,14 @@ import Testing
     try write("x", to: "\(store)/staging/import/config.json")
     try write("x", to: "\(store)/models/tiny/2/config.json")
     try write("x", to: "\(store)/blobs/sha256/00/00ff")
+    // Somebody else's files, where the store has folders only.
+    try write("x", to: "\(store)/models/.DS_Store")
+    try write("x", to: "\(store)/blobs/sha256/.DS_Store")
     let registry = try temporary.open()
     #expect(registry.swept.stagedImports == 1)
     #expect(registry.swept.versionFolders == 2)
     #expect(registry.swept.blobs == 1)
-    #expect(try names(in: "\(store)/models") == ["tiny"])
+    #expect(try names(in: "\(store)/models") == [".DS_Store", "tiny"])
     #expect(try await registry.resolve("tiny").version == 1)
     #expect(try registry.inconsistencies().isEmpty)
   }
@@ -57,7 +60,7 @@ import Testing
     do {
       let registry = try temporary.open()
       _ = try await registry.importModel(folder: temporary.folder("tiny"))
-      try registry.close()
+      try await registry.close()
     }
     for suffix in ["", "-wal", "-shm"] {
       try? FileManager.default.removeItem(atPath: "\(temporary.store)/registry.sqlite\(suffix)")
@@ -67,12 +70,12 @@ import Testing
     #expect(try names(in: "\(temporary.store)/models/tiny/1").count == 3)
   }
 
-  @Test func `A database that is none, or of a newer release, is refused`() throws {
+  @Test func `A database that is none, or of a newer release, is refused`() async throws {
     let temporary = try TemporaryStore()
-    try temporary.open().close()
+    try await temporary.open().close()
     let path = "\(temporary.store)/registry.sqlite"
     let database = try DatabaseQueue(path: path)
-    try database.write {
+    try await database.write {
       try $0.execute(sql: "INSERT INTO grdb_migrations VALUES ('9 of tomorrow')")
     }
     try database.close()

@@ -89,7 +89,7 @@ struct BlobDirectory: Sendable {
   /// Removes the blobs that are not in the set; returns how many.
   func sweep(keeping digests: Set<String>) throws(RegistryError) -> Int {
     var removed = 0
-    for shard in try FileSystem.entries(of: layout.blobs) {
+    for shard in try FileSystem.directories(in: layout.blobs) {
       for name in try FileSystem.entries(of: "\(layout.blobs)/\(shard)")
       where !digests.contains(name) {
         try FileSystem.removeTree("\(layout.blobs)/\(shard)/\(name)")
@@ -101,7 +101,7 @@ struct BlobDirectory: Sendable {
 
   /// Whether there is any blob.
   func isEmpty() throws(RegistryError) -> Bool {
-    for shard in try FileSystem.entries(of: layout.blobs) {
+    for shard in try FileSystem.directories(in: layout.blobs) {
       guard try FileSystem.entries(of: "\(layout.blobs)/\(shard)").isEmpty else { return false }
     }
     return true

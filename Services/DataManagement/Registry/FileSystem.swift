@@ -88,6 +88,15 @@ enum FileSystem {
     return names.sorted()
   }
 
+  /// The names of the folders in a folder, sorted; the store itself puts nothing else beside them.
+  static func directories(in path: String) throws(RegistryError) -> [String] {
+    var names: [String] = []
+    for name in try entries(of: path) where try status("\(path)/\(name)")?.kind == .directory {
+      names.append(name)
+    }
+    return names
+  }
+
   /// Makes the entries of a folder durable: a rename or link survives a loss of power only after this.
   static func syncDirectory(_ path: String) throws(RegistryError) {
     let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)

@@ -81,7 +81,11 @@ struct ImportFolder: Sendable {
       throw refusal(of: name, "unreadable: \(error.message)", cause: error.cause)
     }
     guard target.hasPrefix(path == "/" ? path : "\(path)/") else {
-      throw refusal(of: name, "a symbolic link that leaves the folder")
+      // As in the cache of Hugging Face's hub.
+      throw refusal(
+        of: name,
+        "a symbolic link that leaves the folder; import a copy by `cp -rL`"
+      )
     }
     let descriptor = open(target, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
     guard descriptor >= 0 else {

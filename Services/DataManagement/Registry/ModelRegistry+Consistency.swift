@@ -12,7 +12,7 @@ extension ModelRegistry {
     }
     let known = Set(versions.map(\.path))
     let names = Set(versions.map(\.name))
-    for name in try FileSystem.entries(of: layout.models) {
+    for name in try FileSystem.directories(in: layout.models) {
       let parent = "\(layout.models)/\(name)"
       for number in try FileSystem.entries(of: parent) where !known.contains("\(parent)/\(number)")
       {
@@ -87,14 +87,14 @@ extension ModelRegistry {
       }
     }
     let digests = Set(versions.flatMap { $0.files.map(\.sha256) })
-    for shard in try FileSystem.entries(of: layout.blobs) {
+    for shard in try FileSystem.directories(in: layout.blobs) {
       for name in try FileSystem.entries(of: "\(layout.blobs)/\(shard)")
       where !digests.contains(name) {
         found.append("\(name): a blob of no version")
       }
     }
     let paths = Set(versions.map(\.path))
-    for name in try FileSystem.entries(of: layout.models) {
+    for name in try FileSystem.directories(in: layout.models) {
       for number in try FileSystem.entries(of: "\(layout.models)/\(name)")
       where !paths.contains("\(layout.models)/\(name)/\(number)") {
         found.append("\(name)/\(number): not registered")

@@ -181,10 +181,15 @@ package final class ModelRegistry: Sendable {
     }
   }
 
-  /// Closes the database; later calls throw.
+  /// Closes the database once running reads and writes have ended; later calls throw.
   ///
   /// The store stays locked until the registry is released.
-  package func close() throws(RegistryError) { try catalogue.close() }
+  package func close() async throws(RegistryError) {
+    let catalogue = self.catalogue
+    try await BlockingWorker(label: "close", pendingMax: 1).run { () throws(RegistryError) in
+      try catalogue.close()
+    }
+  }
 }
 
 /// What a verification found.

@@ -36,11 +36,8 @@ package struct RegistryError: Error, Sendable, CustomStringConvertible {
     self.cause = cause
   }
 
-  /// The code and message, and the cause if there is one.
-  package var description: String {
-    guard let cause else { return "\(code.rawValue): \(message)" }
-    return "\(code.rawValue): \(message) (\(cause))"
-  }
+  /// The message.
+  package var description: String { message }
 }
 
 /// A failed system call, as `cause` of a `RegistryError`.
