@@ -47,8 +47,9 @@ import Testing
     #expect(about("registered already").count == 1)
     let exposition = metrics.exposition()
     for line in [
-      "llmos_registry_models 1", "llmos_registry_versions 1", "llmos_registry_imports_total 1",
-      "llmos_registry_import_failures_total 2",
+      "llmos_registry_models 1", "llmos_registry_versions 1",
+      "llmos_registry_imports_total{result=\"added\"} 1",
+      "llmos_registry_imports_total{result=\"failed\"} 2",
     ] {
       #expect(exposition.split(separator: "\n").contains(Substring(line)), "\(exposition)")
     }

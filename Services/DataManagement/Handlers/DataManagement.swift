@@ -76,10 +76,15 @@ package enum DataManagement {
     }
     metrics.counter(
       "llmos_registry_imports_total",
-      help: "Imports that ended well, with a new version or not."
-    ) { Double(registry.counters.importsAdded + registry.counters.importsUnchanged) }
-    metrics.counter("llmos_registry_import_failures_total", help: "Imports that failed.") {
-      Double(registry.counters.importsFailed)
+      help: "Imports since the start, by how they ended.",
+      labels: ["result"]
+    ) {
+      let counters = registry.counters
+      return [
+        (["added"], Double(counters.importsAdded)),
+        (["unchanged"], Double(counters.importsUnchanged)),
+        (["failed"], Double(counters.importsFailed)),
+      ]
     }
     return registry
   }
