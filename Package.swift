@@ -97,7 +97,10 @@ let wire: [Target] = [
   .executableTarget(
     name: "ServiceKitSample",
     dependencies: [
-      "ServiceKit", .product(name: "Logging", package: "swift-log"),
+      "RPC", "ServiceAPI", "ServiceKit",
+      .product(name: "Logging", package: "swift-log"),
+      .product(name: "NIOCore", package: "swift-nio"),
+      .product(name: "NIOPosix", package: "swift-nio"),
       .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
     ], path: "Tests/ServiceKitSample", swiftSettings: swiftSettings),
   tests(

@@ -87,6 +87,82 @@ import Testing
     #expect(!run.output.contains("msg=ready"))
   }
 
+  @Test func `parts that are built after the signal are cleaned up`() async throws {
+    let run = try SampleRun(["--build.delay=60s", "--build.stubborn", "--log.level=debug"])
+    #expect(try await run.wrote("msg=starting"))
+    try await run.send(signal: SIGTERM)
+    #expect(try await run.exitCode() == 0)
+    #expect(run.output.contains("msg=hook"))
+  }
+
+  private func callSlow(_ port: Int, _ method: String) async throws {
+    let channel = RPCChannel(
+      host: "127.0.0.1",
+      port: port,
+      group: MultiThreadedEventLoopGroup.singleton
+    )
+    let descriptor = MethodDescriptor(service: "test.Slow", method: method, kind: .unary)
+    let result: Result<HealthV1.HealthCheckRequest, RPCError>
+    do throws(RPCError) {
+      result = .success(
+        try await channel.unary(
+          descriptor,
+          HealthV1.HealthCheckRequest(),
+          options: CallOptions()
+        )
+      )
+    } catch {
+      result = .failure(error)
+    }
+    await channel.close()
+    _ = try result.get()
+  }
+
+  @Test func `a running call ends well while the process drains`() async throws {
+    let run = try SampleRun(["--shutdown.grace=50s"])
+    let port = try #require(try await run.ports()["rpc"])
+    async let call: Void = callSlow(port, "UntilDrain")
+    #expect(try await run.wrote("msg=working"))
+    try await run.send(signal: SIGTERM)
+    try await call
+    #expect(try await run.exitCode() == 0)
+    #expect(run.output.contains("method=/test.Slow/UntilDrain"))
+  }
+
+  @Test func `a call that outlasts the grace is cancelled`() async throws {
+    let run = try SampleRun(["--shutdown.grace=100ms"])
+    let port = try #require(try await run.ports()["rpc"])
+    let call = Task { try await callSlow(port, "ForEver") }
+    #expect(try await run.wrote("msg=working"))
+    try await run.send(signal: SIGTERM)
+    await #expect(throws: RPCError.self) { try await call.value }
+    #expect(try await run.exitCode() == 0)
+  }
+
+  @Test func `further listeners are in the ports file and end before the background`() async throws
+  {
+    let run = try SampleRun(["--http.port=0"])
+    let ports = try await run.ports()
+    _ = try await RawClient(port: try #require(ports["http"]))
+    try await run.send(signal: SIGTERM)
+    #expect(try await run.exitCode() == 0)
+    let ends = ["msg=\"http ends\"", "msg=\"background ends\"", "msg=hook"]
+      .compactMap { run.output.range(of: $0)?.lowerBound }
+    #expect(ends.count == 3)
+    #expect(ends == ends.sorted())
+  }
+
+  @Test func `a listener that cannot open takes the process down`() async throws {
+    let taken = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+      .bind(host: "127.0.0.1", port: 0).get()
+    let port = taken.localAddress?.port ?? 0
+    let run = try SampleRun(["--http.port=\(port)"])
+    #expect(try await run.exitCode() == 1)
+    #expect(run.lastLine.hasPrefix("llmos-sample: cannot listen on \(port): "))
+    #expect(!run.hasPortsFile)
+    try await taken.close()
+  }
+
   @Test func `a second signal ends it at once`() async throws {
     let run = try SampleRun(["--hang"])
     _ = try await run.ports()

@@ -7,9 +7,9 @@
 package struct ConfigurationSchema: Sendable {
   /// Variables of the whole suite, which every program accepts and none reads as an option:
   /// `LLMOS_CONFIG` (the configuration file), `LLMOS_HOME` (the suite's data folder),
-  /// `LLMOS_PEERS` and `LLMOS_SHARED` (what the tests compare with).
+  /// `LLMOS_BUILD`, `LLMOS_PEERS` and `LLMOS_SHARED` (what the tests run and compare with).
   package static let suiteVariables: Set<String> = [
-    "LLMOS_CONFIG", "LLMOS_HOME", "LLMOS_PEERS", "LLMOS_SHARED",
+    "LLMOS_BUILD", "LLMOS_CONFIG", "LLMOS_HOME", "LLMOS_PEERS", "LLMOS_SHARED",
   ]
   /// Most arguments on a command line.
   package static let argumentsMax = 1024

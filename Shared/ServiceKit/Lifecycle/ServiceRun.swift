@@ -76,6 +76,9 @@ struct ServiceRun: Sendable {
       case .built(let parts): return parts
       case .shutdown(let reason):
         beginShutdown(reason)
+        group.cancelAll()
+        // A build that ends all the same leaves parts to be cleaned up.
+        if case .built(let parts)? = try? await group.next() { await runHooks(parts) }
         return nil
       case .listening, .ended, nil: return nil
       }
