@@ -17,8 +17,10 @@ final class ShutdownTriggers: Sendable {
   let signalsAreWatched = OneShot<Void>()
   private let isOver = Atomic(false)
 
-  /// Waits for SIGTERM and SIGINT; the first starts the shutdown, the second ends the process at
-  /// once with code 128 + signal, after `cleanUp`. Runs until cancelled.
+  /// Waits for SIGTERM and SIGINT until cancelled.
+  ///
+  /// The first signal starts the shutdown; the second ends the process at once, after `cleanUp`,
+  /// with code 128 + signal.
   func watchSignals(cleanUp: @Sendable () -> Void) async {
     var isFirst = true
     let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
