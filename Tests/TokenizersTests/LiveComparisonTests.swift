@@ -1,0 +1,115 @@
+import Foundation
+import Testing
+
+@testable import Tokenizers
+
+/// The same texts through Hugging Face `tokenizers` and through ours, compared in everything.
+@Suite(
+  .enabled(if: Places.hasPeers, "the Python peers are not installed (LLMOS_PEERS)")
+)
+struct LiveComparisonTests {
+  static let models = ["support-chat", "ner-wikiann"]
+
+  @Test(
+    .enabled(if: Places.hasShared, "../shared is absent (LLMOS_SHARED)"),
+    arguments: models
+  )
+  func everyLineOfBanking77EncodesAsInHuggingFace(model: String) throws {
+    try compare(model, ["lines", "\(Places.shared)/data/banking77/test.csv"], atLeast: 3_080)
+  }
+
+  @Test(
+    .enabled(if: Places.hasShared, "../shared is absent (LLMOS_SHARED)"),
+    arguments: models
+  )
+  func everySentenceOfWikiANNEncodesAsInHuggingFace(model: String) throws {
+    try compare(model, ["conll", "\(Places.shared)/data/wikiann-en/test.conll"], atLeast: 10_000)
+  }
+
+  @Test(arguments: models)
+  func hostileUnicodeEncodesAsInHuggingFace(model: String) throws {
+    try compare(model, ["random", "3000"], atLeast: 3_000)
+  }
+
+  @Test(arguments: models)
+  func scalarsOfAllPlanesEncodeAsInHuggingFace(model: String) throws {
+    try compare(model, ["scalars", "37"], atLeast: 1_000)
+  }
+
+  @Test(arguments: models)
+  func windowsAreCutAsInHuggingFace(model: String) throws {
+    let tokenizer = try tokenizer(model)
+    let rows = try Peer.lines(
+      "golden.py",
+      ["\(Places.model(model))/tokenizer.json", "windows", "500"]
+    )
+    #expect(rows.count == 500)
+    for row in rows {
+      let options = EncodingOptions(
+        windowTokens: row["window"].int,
+        strideTokens: row["stride"].int ?? 0,
+        overflow: true
+      )
+      let text = try tokenizer.encodeText(row["text"].text, options: options)
+      let isEqual = zip(text.windows, row["windows"].elements).allSatisfy { $0.equals($1) }
+      #expect(
+        isEqual && text.windows.count == row["windows"].elements.count
+          && text.tokenCount == row["count"].int,
+        "\(row["text"].text.debugDescription)"
+      )
+    }
+  }
+
+  private func tokenizer(_ model: String) throws -> Tokenizer {
+    try (model == "support-chat" ? Models.chat : Models.entities).get()
+  }
+
+  private func compare(_ model: String, _ source: [String], atLeast count: Int) throws {
+    let tokenizer = try tokenizer(model)
+    let rows = try Peer.lines("golden.py", ["\(Places.model(model))/tokenizer.json"] + source)
+    #expect(rows.count >= count)
+    var failures = 0
+    for row in rows {
+      let encoding = try #require(try tokenizer.encode(row["text"].text).first)
+      let decoded = try tokenizer.decode(encoding.ids)
+      let all = try tokenizer.decode(encoding.ids, skipSpecialTokens: false)
+      let shuffled = try tokenizer.decode(row["shuffled"].ids)
+      if !encoding.equals(row) || !decoded.isIdentical(row["decoded"].text)
+        || !all.isIdentical(row["decodedAll"].text)
+        || !shuffled.isIdentical(row["decodedShuffled"].text)
+      {
+        failures += 1
+        if failures <= 5 {
+          Issue.record(
+            """
+            \(row["text"].text.debugDescription)
+            ours \(encoding.ids) \(encoding.offsets) \(encoding.wordIDs) \(decoded.debugDescription)
+            theirs \(row["ids"].ids) \(row["offsets"].ids) \(row["words"].elements.map { $0.int }) \
+            \(row["decoded"].text.debugDescription)
+            """
+          )
+        }
+      }
+    }
+    #expect(failures == 0)
+  }
+}
+
+extension String {
+  /// Equality of scalars; `==` would let composed and decomposed characters pass.
+  func isIdentical(_ other: String) -> Bool { utf8.elementsEqual(other.utf8) }
+}
+
+extension Encoding {
+  /// Whether it is what `row` of golden.py says.
+  func equals(_ row: JSONValue) -> Bool {
+    let theirTokens = row["tokens"].elements.map(\.text)
+    return ids == row["ids"].ids
+      && tokens.count == theirTokens.count
+      && zip(tokens, theirTokens).allSatisfy { $0.isIdentical($1) }
+      && offsets.flatMap { [$0.lowerBound, $0.upperBound] }
+        == row["offsets"].elements.map { $0.int }
+      && wordIDs.map { $0 ?? -1 } == row["words"].elements.map { $0.int }
+      && special.map { $0 ? 1 : 0 } == row["special"].elements.map { $0.int }
+  }
+}
