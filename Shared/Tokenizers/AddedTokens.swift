@@ -14,8 +14,12 @@ struct AddedTokens: Sendable {
     var stripsRight: Bool
     /// Is looked for in the normalized text.
     var isNormalized: Bool
-    /// Marks structure, not text; left out when decoding.
+    /// Marks structure, not text.
     var isSpecial: Bool
+    /// What decoding makes of it: the normalized content, if that is looked for.
+    var decoded: String
+    /// Whether decoding can leave it out.
+    var isSkipped: Bool
   }
 
   let tokens: [Token]
@@ -44,7 +48,7 @@ struct AddedTokens: Sendable {
     var rawTrie = ByteTrie()
     var normalizedTrie = ByteTrie()
     for (index, entry) in entries.enumerated() {
-      let token = try Self.token(try JSONSection(entry, path: "\(path)[\(index)]"), vocabulary)
+      var token = try Self.token(try JSONSection(entry, path: "\(path)[\(index)]"), vocabulary)
       let content = Array(token.content.utf8)
       guard indexByID.updateValue(index, forKey: token.id) == nil else {
         throw TokenizerError(.invalidFile, "\(path)[\(index)]: the id \(token.id) is there twice")
@@ -58,11 +62,17 @@ struct AddedTokens: Sendable {
       if token.isNormalized {
         let pattern =
           normalizer?.normalize(content, 0..<content.count, firstScalar: 0).utf8 ?? content
+        token.decoded = String(decoding: pattern, as: UTF8.self)
         normalizedTrie.insert(pattern, value: index)
       } else {
         rawTrie.insert(content, value: index)
       }
       tokens.append(token)
+    }
+    // Hugging Face tells special tokens by what is decoded; the normalized form may not be one.
+    let specials = Set(tokens.filter(\.isSpecial).map { Array($0.content.utf8) })
+    for index in tokens.indices {
+      tokens[index].isSkipped = specials.contains(Array(tokens[index].decoded.utf8))
     }
     self.tokens = tokens
     self.indexByID = indexByID
@@ -108,7 +118,9 @@ struct AddedTokens: Sendable {
       stripsLeft: try section.bool("lstrip", default: false),
       stripsRight: try section.bool("rstrip", default: false),
       isNormalized: try section.bool("normalized", default: !isSpecial),
-      isSpecial: isSpecial
+      isSpecial: isSpecial,
+      decoded: content,
+      isSkipped: isSpecial
     )
   }
 
@@ -131,6 +143,7 @@ struct AddedTokens: Sendable {
   /// No part is empty.
   func split(_ bytes: [UInt8], _ range: Range<Int>, normalized: Bool) -> [Part] {
     let trie = normalized ? normalizedTrie : rawTrie
+    if trie.isEmpty { return range.isEmpty ? [] : [Part(range: range)] }
     var parts: [Part] = []
     var start = range.lowerBound
     var index = start
@@ -140,20 +153,19 @@ struct AddedTokens: Sendable {
         continue
       }
       let token = tokens[match.value]
-      var found = index..<match.end
+      let found = index..<match.end
       index = match.end
       if token.isSingleWord, isInsideWord(bytes, found, range) { continue }
+      var lower = found.lowerBound
+      var upper = found.upperBound
       if token.stripsLeft {
-        let stripped = whitespaceStart(bytes, before: found.lowerBound, range.lowerBound)
-        found = max(stripped, min(start, found.lowerBound))..<found.upperBound
+        // What the token before has taken is taken.
+        lower = max(whitespaceStart(bytes, before: lower, range.lowerBound), start)
       }
-      if token.stripsRight {
-        let end = whitespaceEnd(bytes, after: found.upperBound, range.upperBound)
-        found = found.lowerBound..<end
-      }
-      if start < found.lowerBound { parts.append(Part(range: start..<found.lowerBound)) }
-      parts.append(Part(range: found, token: token.id))
-      start = found.upperBound
+      if token.stripsRight { upper = whitespaceEnd(bytes, after: upper, range.upperBound) }
+      if start < lower { parts.append(Part(range: start..<lower)) }
+      if lower < upper { parts.append(Part(range: lower..<upper, token: token.id)) }
+      start = upper
     }
     if start < range.upperBound { parts.append(Part(range: start..<range.upperBound)) }
     return parts
@@ -233,6 +245,8 @@ struct ByteTrie: Sendable {
     values.append(nil)
     return Int32(values.count - 1)
   }
+
+  var isEmpty: Bool { values.count == 1 }
 
   @inline(__always)
   func longestMatch(_ bytes: [UInt8], from start: Int, end: Int) -> (value: Int, end: Int)? {

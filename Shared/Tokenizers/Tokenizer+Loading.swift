@@ -33,8 +33,19 @@ extension Tokenizer {
     config: [UInt8]? = nil,
     chatTemplate: String? = nil
   ) throws(TokenizerError) {
-    let name = "tokenizer.json"
-    let root = try JSONSection(try JSONReader.parse(json, name: name), path: name)
+    let root = try JSONReader.parse(json, name: Self.fileName)
+    try self.init(
+      root: root,
+      chat: try ChatTemplate(config: config, chatTemplate: chatTemplate)
+    )
+  }
+
+  private static let fileName = "tokenizer.json"
+
+  /// Builds a tokenizer from what a `tokenizer.json` says.
+  init(root: JSONValue, chat: ChatTemplate?) throws(TokenizerError) {
+    let name = Self.fileName
+    let root = try JSONSection(root, path: name)
     if let version = try root.optionalString("version"), version != "1.0" {
       throw TokenizerError(.unsupported, "\(name): version \"\(version)\" is not supported")
     }
@@ -60,7 +71,7 @@ extension Tokenizer {
       model: model,
       postProcessor: try root.section("post_processor").map(PostProcessor.init),
       decoder: decoder,
-      chat: try ChatTemplateSource(config: config, chatTemplate: chatTemplate)
+      chat: chat
     )
   }
 

@@ -14,7 +14,7 @@ package struct Tokenizer: Sendable {
     let postProcessor: PostProcessor?
     let decoder: Decoder
     let vocabularySize: Int
-    let chat: ChatTemplateSource?
+    let chat: ChatTemplate?
 
     init(
       addedTokens: AddedTokens,
@@ -23,7 +23,7 @@ package struct Tokenizer: Sendable {
       model: Model,
       postProcessor: PostProcessor?,
       decoder: Decoder,
-      chat: ChatTemplateSource?
+      chat: ChatTemplate?
     ) {
       self.addedTokens = addedTokens
       self.normalizer = normalizer
@@ -123,6 +123,6 @@ package struct Tokenizer: Sendable {
     guard let added = pipeline.addedTokens.token(of: id) else {
       return pipeline.model.vocabulary.token(of: id)
     }
-    return skipsSpecial && added.isSpecial ? nil : added.content
+    return skipsSpecial && added.isSkipped ? nil : added.decoded
   }
 }

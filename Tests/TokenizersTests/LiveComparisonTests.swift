@@ -60,6 +60,42 @@ struct LiveComparisonTests {
     }
   }
 
+  @Test(arguments: models)
+  func addedTokensAndOtherSettingsWorkAsInHuggingFace(model: String) throws {
+    let path = "\(Places.model(model))/tokenizer.json"
+    guard case .object(let base) = try JSONValue.read(Data(contentsOf: URL(filePath: path))) else {
+      throw Peer.Failure(message: "\(path) is not an object")
+    }
+    var failures = 0
+    for variant in try Peer.lines("variants.py", [path, "25"]) {
+      guard case .object(let changes) = variant["changes"] else { continue }
+      var root = base
+      for index in root.members.indices {
+        let key = root.members[index].key
+        if let value = changes[key] { root.members[index].value = value }
+      }
+      let tokenizer = try Tokenizer(root: .object(root), chat: nil)
+      for row in variant["rows"].elements {
+        let encoding = try #require(try tokenizer.encode(row["text"].text).first)
+        let decoded = try tokenizer.decode(encoding.ids)
+        if !encoding.equals(row) || !decoded.isIdentical(row["decoded"].text) {
+          failures += 1
+          if failures <= 5 {
+            Issue.record(
+              """
+              \(row["text"].text.debugDescription) with \(tokenizer.pipeline.addedTokens.tokens)
+              ours \(encoding.tokens) \(encoding.offsets) \(decoded.debugDescription)
+              theirs \(row["tokens"].elements.map(\.text)) \(row["offsets"].ids) \
+              \(row["decoded"].text.debugDescription)
+              """
+            )
+          }
+        }
+      }
+    }
+    #expect(failures == 0)
+  }
+
   private func tokenizer(_ model: String) throws -> Tokenizer {
     try (model == "support-chat" ? Models.chat : Models.entities).get()
   }

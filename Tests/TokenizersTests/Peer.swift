@@ -10,7 +10,7 @@ enum Peer {
     let process = Process()
     process.executableURL = URL(filePath: Places.python)
     process.arguments =
-      ["\(Places.packageRoot)/Tests/Fixtures/tokenizers/\(script)"] + arguments
+      ["-B", "\(Places.packageRoot)/Tests/Fixtures/tokenizers/\(script)"] + arguments
     let output = Pipe()
     process.standardOutput = output
     try process.run()

@@ -7,7 +7,7 @@ struct BPE: Sendable {
   let vocabulary: Vocabulary
   /// The token of each single byte.
   private let byteIDs: [UInt32]
-  private let merges: MergeTable
+  let merges: MergeTable
   /// Takes a piece that is a token as it is, without merging.
   private let ignoresMerges: Bool
 

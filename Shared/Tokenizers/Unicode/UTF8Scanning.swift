@@ -33,6 +33,15 @@ extension [UInt8] {
   }
 }
 
+extension String {
+  /// A string of scalars, in linear time, which appending to a `UnicodeScalarView` does not keep.
+  init(scalars: some Sequence<Unicode.Scalar>) {
+    var utf8: [UInt8] = []
+    for scalar in scalars { utf8.append(scalar: scalar.value) }
+    self = String(decoding: utf8, as: UTF8.self)
+  }
+}
+
 /// Counts scalars up to a byte position; cheap while positions grow.
 struct ScalarCursor {
   private let bytes: [UInt8]
