@@ -50,26 +50,42 @@ struct EchoService: RPCService {
 
 /// Something that happens once and that others wait for.
 final class Signal: Sendable {
-  private let state = Mutex<(isSet: Bool, waiters: [CheckedContinuation<Void, Never>])>((false, []))
+  private struct State {
+    var isSet = false
+    var waiters: [UInt64: CheckedContinuation<Void, Never>] = [:]
+    var nextWaiter: UInt64 = 0
+  }
+
+  private let state = Mutex(State())
 
   func set() {
     let waiters = state.withLock { state in
       state.isSet = true
-      defer { state.waiters = [] }
-      return state.waiters
+      defer { state.waiters = [:] }
+      return state.waiters.values
     }
     for waiter in waiters { waiter.resume() }
   }
 
   var isSet: Bool { state.withLock { $0.isSet } }
 
+  /// Waits until it is set, or the task is cancelled: a test above its time limit must end.
   func wait() async {
-    await withCheckedContinuation { continuation in
-      let isSet = state.withLock { state in
-        if !state.isSet { state.waiters.append(continuation) }
-        return state.isSet
+    let id = state.withLock { state in
+      state.nextWaiter += 1
+      return state.nextWaiter
+    }
+    await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        let isOver = state.withLock { state in
+          if state.isSet || Task.isCancelled { return true }
+          state.waiters[id] = continuation
+          return false
+        }
+        if isOver { continuation.resume() }
       }
-      if isSet { continuation.resume() }
+    } onCancel: {
+      state.withLock { $0.waiters.removeValue(forKey: id) }?.resume()
     }
   }
 }
@@ -80,5 +96,16 @@ func waitForCancellation(_ cancelled: Signal) async {
     await cancelled.wait()
   } onCancel: {
     cancelled.set()
+  }
+}
+
+/// A number that tasks raise.
+final class Counter: Sendable {
+  private let state = Mutex(0)
+
+  var value: Int { state.withLock { $0 } }
+
+  func increment() {
+    state.withLock { $0 += 1 }
   }
 }
