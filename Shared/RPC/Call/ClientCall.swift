@@ -17,6 +17,8 @@ final class ClientCall: StreamPort, @unchecked Sendable {
 
   /// Streams a call may use: the second when the server surely did not see the first.
   private static let maxAttempts = 2
+  /// The wait before the second: a server at its limit of streams needs a moment to count one less.
+  private static func retryDelay() -> TimeAmount { .milliseconds(.random(in: 5...25)) }
   /// What is kept to send again on another stream.
   private static let replayBytes = 64 * 1024
 
@@ -43,6 +45,7 @@ final class ClientCall: StreamPort, @unchecked Sendable {
   private var hasHead = false
   private var deadlineTimer: Scheduled<Void>?
   private var readyTimer: Scheduled<Void>?
+  private var retryTimer: Scheduled<Void>?
 
   /// Throws for metadata that cannot be sent.
   init(core: ChannelCore, method: MethodDescriptor, options: CallOptions) throws(RPCError) {
@@ -103,6 +106,7 @@ final class ClientCall: StreamPort, @unchecked Sendable {
   }
 
   private func askForStream() {
+    guard !isOver else { return }
     core.admit(self)
     if case .waiting = phase, let readyDeadline {
       readyTimer?.cancel()
@@ -156,6 +160,7 @@ final class ClientCall: StreamPort, @unchecked Sendable {
     }
     fields.append(HeaderField("te", "trailers"))
     fields.append(HeaderField("content-type", "application/grpc"))
+    fields.append(HeaderField("grpc-accept-encoding", "identity"))
     fields.append(HeaderField("user-agent", "grpc-swift-llmos/1.0"))
     fields.append(contentsOf: userFields)
     return fields
@@ -175,11 +180,6 @@ final class ClientCall: StreamPort, @unchecked Sendable {
       )
     }
     if endStream { return fail(noStatus) }
-    if let encoding = fields.first("grpc-encoding"), encoding != "identity" {
-      return fail(
-        RPCError(.internal, "the server answered in grpc-encoding '\(encoding.prefix(50))'")
-      )
-    }
     metadata.withLock { $0.initial = Metadata(fields: fields) }
   }
 
@@ -214,7 +214,7 @@ final class ClientCall: StreamPort, @unchecked Sendable {
     if code == .refusedStream, !hasHead, replay != nil, attempts < Self.maxAttempts {
       // The server has not seen the call: it is safe to send it again (gRFC A6, "transparent").
       phase = .waiting
-      return askForStream()
+      return retryTimer = eventLoop.scheduleTask(in: Self.retryDelay()) { self.askForStream() }
     }
     if let deadline, deadline.hasPassed { return end(deadlineExceeded, dropping: true) }
     end(StatusWire.error(reset: code), dropping: true)
@@ -287,6 +287,7 @@ final class ClientCall: StreamPort, @unchecked Sendable {
     phase = .over
     deadlineTimer?.cancel()
     readyTimer?.cancel()
+    retryTimer?.cancel()
     replay = nil
     if case .open(let connection, let stream) = last, !connection.isClosed {
       connection.callEnded(stream)

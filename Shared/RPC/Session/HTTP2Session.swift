@@ -101,6 +101,9 @@ final class HTTP2Session {
   /// Which limit the peer broke; the session then ends with ENHANCE_YOUR_CALM.
   var violation: String? { state.violation }
 
+  /// The error with which our side gave the connection up, because of what the peer sent.
+  var sentError: HTTP2ErrorCode? { state.sentError }
+
   // MARK: Streams
 
   /// Opens a stream (client).

@@ -11,6 +11,8 @@ final class HTTP2SessionState {
   /// Which limit the peer broke.
   private(set) var violation: String?
   var isTerminated = false
+  /// The error with which our side gave the connection up.
+  private(set) var sentError: HTTP2ErrorCode?
 
   private var now: UInt64 = 0
   private var isEntered = false
@@ -154,6 +156,10 @@ final class HTTP2SessionState {
   func sent(_ handle: OpaquePointer, _ frame: nghttp2_frame) {
     let type = UInt32(frame.hd.type)
     let id = frame.hd.stream_id
+    if type == NGHTTP2_GOAWAY.rawValue, frame.goaway.error_code != 0 {
+      sentError = HTTP2ErrorCode(rawValue: frame.goaway.error_code)
+      return
+    }
     if type == NGHTTP2_RST_STREAM.rawValue, role == .server {
       // A reset that the peer provoked costs it as much as one of its own (CVE-2025-8671).
       if let stream = streams[id], !stream.isReset {

@@ -9,6 +9,7 @@ struct HTTP2ErrorCode: RawRepresentable, Hashable, Sendable, CustomStringConvert
   static let internalError = HTTP2ErrorCode(rawValue: 2)
   static let refusedStream = HTTP2ErrorCode(rawValue: 7)
   static let cancel = HTTP2ErrorCode(rawValue: 8)
+  static let compressionError = HTTP2ErrorCode(rawValue: 9)
   static let enhanceYourCalm = HTTP2ErrorCode(rawValue: 11)
   static let inadequateSecurity = HTTP2ErrorCode(rawValue: 12)
 

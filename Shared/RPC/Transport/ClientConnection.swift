@@ -55,10 +55,16 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
     handshakeTimer?.cancel()
     keepaliveTimer?.cancel()
     let reason = closeReason ?? ""
+    let code: StatusCode =
+      switch session.sentError {
+      case nil, .noError: .unavailable
+      case .compressionError: .resourceExhausted
+      default: .internal
+      }
     let lost = calls.values
     calls = [:]
     for call in lost {
-      call.connectionLost(RPCError(.unavailable, "connection to \(core.target) lost: \(reason)"))
+      call.connectionLost(RPCError(code, "connection to \(core.target) lost: \(reason)"))
     }
     core.connectionClosed(self, reason: reason)
   }

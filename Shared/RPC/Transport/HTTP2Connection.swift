@@ -100,8 +100,15 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
     }
     guard !isClosed else { return }
     if session.isFinished, closesWhenFinished {
+      if closeReason == nil, let error = session.sentError { closeReason = Self.reason(error) }
       context.close(promise: nil)
     }
+  }
+
+  private static func reason(_ error: HTTP2ErrorCode) -> String {
+    // nghttp2 takes no header field of 64 KiB or more and can only end the connection over it.
+    let detail = error == .compressionError ? " (or a header field above 64 KiB)" : ""
+    return "the peer broke HTTP/2: \(error)\(detail)"
   }
 
   private func processEvents() {

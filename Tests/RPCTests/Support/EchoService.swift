@@ -99,13 +99,29 @@ func waitForCancellation(_ cancelled: Signal) async {
   }
 }
 
-/// A number that tasks raise.
+/// A number that tasks raise and wait for.
 final class Counter: Sendable {
-  private let state = Mutex(0)
+  private let state = Mutex<(value: Int, waiters: [(above: Int, signal: Signal)])>((0, []))
 
-  var value: Int { state.withLock { $0 } }
+  var value: Int { state.withLock { $0.value } }
 
   func increment() {
-    state.withLock { $0 += 1 }
+    let reached = state.withLock { state in
+      state.value += 1
+      defer { state.waiters.removeAll { $0.above < state.value } }
+      return state.waiters.filter { $0.above < state.value }
+    }
+    for waiter in reached { waiter.signal.set() }
+  }
+
+  /// Waits until the number is above `bound`; returns it.
+  func wait(above bound: Int) async -> Int {
+    let signal = Signal()
+    let isAbove = state.withLock { state in
+      if state.value <= bound { state.waiters.append((bound, signal)) }
+      return state.value > bound
+    }
+    if !isAbove { await signal.wait() }
+    return value
   }
 }

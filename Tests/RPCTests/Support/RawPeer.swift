@@ -35,7 +35,10 @@ final class RawPeer: ChannelInboundHandler, @unchecked Sendable {
 
   /// Sends one request and returns what came until its stream was closed.
   static func exchange(
-    port: Int, _ fields: [HeaderField], _ body: [UInt8] = [], end: Bool = true
+    port: Int,
+    _ fields: [HeaderField],
+    _ body: [UInt8] = [],
+    end: Bool = true
   ) async throws -> [HTTP2Event] {
     let (peer, channel) = try await connect(port: port)
     let promise = channel.eventLoop.makePromise(of: [HTTP2Event].self)
