@@ -244,9 +244,7 @@ final class ClientCall: StreamPort, @unchecked Sendable {
       hasEndedRequests = true
       connection.session.finish(stream, trailers: [])
     }
-    outbox.setBlocked(
-      connection.session.pendingBytes(stream) >= core.configuration.writeBufferBytes
-    )
+    outbox.setBlocked(connection.session.isCongested(stream))
     connection.setNeedsFlush()
   }
 

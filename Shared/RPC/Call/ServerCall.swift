@@ -15,7 +15,6 @@ final class ServerCall: StreamPort, @unchecked Sendable {
   private let connection: ServerConnection
   private let handler: MethodHandler
   private let startedAt = NIODeadline.now()
-  private let highBytes: Int
   private var deframer: MessageDeframer
   /// The request of a method that takes exactly one.
   private var request: ArraySlice<UInt8>?
@@ -39,7 +38,6 @@ final class ServerCall: StreamPort, @unchecked Sendable {
     eventLoop = connection.eventLoop
     inbox = MessageInbox(windowBytes: configuration.streamWindowBytes)
     outbox = MessageOutbox(highBytes: configuration.writeBufferBytes)
-    highBytes = configuration.writeBufferBytes
     deframer = MessageDeframer(maxMessageBytes: configuration.maxMessageBytes)
   }
 
@@ -114,7 +112,7 @@ final class ServerCall: StreamPort, @unchecked Sendable {
       guard !isOver else { return }
       connection.session.send(stream, message)
     }
-    outbox.setBlocked(connection.session.pendingBytes(stream) >= highBytes)
+    outbox.setBlocked(connection.session.isCongested(stream))
     if !messages.isEmpty { connection.setNeedsFlush() }
   }
 

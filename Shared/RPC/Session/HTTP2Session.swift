@@ -170,6 +170,11 @@ final class HTTP2Session {
   /// Bytes that wait to be sent on the stream; zero for one that is gone.
   func pendingBytes(_ stream: Int32) -> Int { state.streams[stream]?.pendingBytes ?? 0 }
 
+  /// Whether the stream reached its high mark and has not come down to the low one since.
+  ///
+  /// When it has, `writable` tells so.
+  func isCongested(_ stream: Int32) -> Bool { state.streams[stream]?.isCongested ?? false }
+
   /// Streams that are open or wait to be.
   var streamCount: Int { state.streams.count }
 

@@ -45,7 +45,7 @@ final class HTTP2StreamState {
       }
       outbound.append(contentsOf: bytes)
     }
-    if pendingBytes > high { isCongested = true }
+    if pendingBytes >= high { isCongested = true }
   }
 
   /// Copies bytes that wait into `target`; returns how many.

@@ -60,7 +60,7 @@ struct HTTP2SessionLimits: Sendable {
   var streamWindowBytes = 1024 * 1024
   /// What the peer may have in flight on the connection; consumed at arrival.
   var connectionWindowBytes = 8 * 1024 * 1024
-  /// Bytes waiting on one stream above which it is not writable.
+  /// Bytes waiting on one stream from which on it is not writable.
   var writeHighBytes = 64 * 1024
   /// Bytes waiting on one stream below which it is writable again.
   var writeLowBytes = 16 * 1024

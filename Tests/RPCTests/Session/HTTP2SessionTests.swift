@@ -122,9 +122,13 @@ import Testing
     pair.client.send(stream, [UInt8](repeating: 1, count: 100))
     try pair.pump()
     #expect(pair.takeClientEvents().isEmpty)
-    pair.client.send(stream, [UInt8](repeating: 1, count: 100_000))
-    try pair.pump()
-    #expect(pair.takeClientEvents().map(\.brief) == ["writable 1"])
+    for count in [100_000, pair.client.limits.writeHighBytes] {
+      pair.client.send(stream, [UInt8](repeating: 1, count: count))
+      #expect(pair.client.isCongested(stream))
+      try pair.pump()
+      #expect(!pair.client.isCongested(stream))
+      #expect(pair.takeClientEvents().map(\.brief) == ["writable 1"])
+    }
   }
 
   @Test func `a header list above the limit is cut and marked`() throws {

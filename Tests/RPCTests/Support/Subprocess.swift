@@ -44,7 +44,9 @@ final class Subprocess: @unchecked Sendable {
 
   /// Ends the program; without effect when it has ended.
   func terminate() {
-    if process.isRunning { process.terminate() }
+    try? input.fileHandleForWriting.close()
+    // SIGTERM may be blocked: the child inherits the mask of the thread that started it.
+    if process.isRunning { kill(process.processIdentifier, SIGKILL) }
   }
 
   /// Runs a program to its end; returns whether it succeeded.
