@@ -38,7 +38,7 @@ private struct EncodingRun {
   private var wordCount = 0
   private var pieces: [Range<Int>] = []
   private var tokens: [ModelToken] = []
-  private var workspace = BPE.Workspace()
+  private var workspace = Model.Workspace()
 
   init(_ pipeline: Tokenizer.Pipeline) { self.pipeline = pipeline }
 

@@ -21,17 +21,24 @@ enum Model: Sendable {
     }
   }
 
+  /// Buffers that are reused from piece to piece.
+  struct Workspace {
+    fileprivate var bpe = BPE.Workspace()
+    fileprivate var prefixes: [Vocabulary.Hash] = []
+  }
+
   /// Appends the tokens of the piece `bytes[range]`.
   @inline(__always)
   func tokenize(
     _ bytes: [UInt8],
     _ range: Range<Int>,
-    _ workspace: inout BPE.Workspace,
+    _ workspace: inout Workspace,
     into tokens: inout [ModelToken]
   ) {
     switch self {
-    case .bpe(let model): model.tokenize(bytes, range, &workspace, into: &tokens)
-    case .wordPiece(let model): model.tokenize(bytes, range, into: &tokens)
+    case .bpe(let model): model.tokenize(bytes, range, &workspace.bpe, into: &tokens)
+    case .wordPiece(let model):
+      model.tokenize(bytes, range, &workspace.prefixes, into: &tokens)
     }
   }
 }

@@ -40,13 +40,18 @@ struct WordPiece: Sendable {
   /// The work on a word grows with the square of its length.
   private static let wordScalarsLimit = 1_000
 
-  func tokenize(_ bytes: [UInt8], _ range: Range<Int>, into tokens: inout [ModelToken]) {
+  /// Appends the tokens of the word `bytes[range]`; `hashes` is a buffer to be reused.
+  func tokenize(
+    _ bytes: [UInt8],
+    _ range: Range<Int>,
+    _ hashes: inout [Vocabulary.Hash],
+    into tokens: inout [ModelToken]
+  ) {
     let first = tokens.count
     guard scalarCount(bytes, range) <= wordScalarsMax else {
       tokens.append(ModelToken(id: unknownID, end: range.upperBound))
       return
     }
-    var hashes: [Vocabulary.Hash] = []
     var start = range.lowerBound
     while start < range.upperBound {
       let isContinuation = start > range.lowerBound
