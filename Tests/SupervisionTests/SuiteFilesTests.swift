@@ -40,7 +40,7 @@ struct SuiteFilesTests {
     let layout = SuiteLayout(home: folder.path)
     try layout.create()
     let written = SuiteDescription(
-      pid: 1,
+      pid: ProcessInfo.processInfo.processIdentifier,
       ports: [.gateway: ServicePorts(rpc: nil, admin: 8100, http: 8080)]
     )
     try written.write(to: layout.description)

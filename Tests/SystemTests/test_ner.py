@@ -56,7 +56,9 @@ def test_a_long_text_is_read_in_windows(suite):
     windows = ner(suite, text, stride=64)
     assert len(windows) > len(without)
     assert windows[-1]["end"] > len(text) - len(sentence)
-    assert all(text[e["start"]:e["end"]].lower().replace(" ", "") == e["word"].replace(" ", "") for e in windows)
+    for entity in windows:
+        # At a window's edge an entity may begin within a word.
+        assert text[entity["start"]:entity["end"]].lower() == entity["word"].removeprefix("##")
 
 
 def test_an_empty_text_has_no_entities(suite):

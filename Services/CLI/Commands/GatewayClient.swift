@@ -17,6 +17,13 @@ struct GatewayClient: Sendable {
   /// How long an answer may take in all.
   static let timeout: TimeAmount = .minutes(10)
 
+  /// Says at once that nobody listens, where the shared client would go on trying.
+  private static let client: HTTPClient = {
+    var configuration = HTTPClient.Configuration()
+    configuration.connectionPool.retryConnectionEstablishment = false
+    return HTTPClient(configuration: configuration)
+  }()
+
   let address: String
 
   /// What the gateway said instead of an answer.
@@ -131,7 +138,7 @@ struct GatewayClient: Sendable {
     }
     let response: HTTPClientResponse
     do {
-      response = try await HTTPClient.shared.execute(request, timeout: Self.timeout)
+      response = try await Self.client.execute(request, timeout: Self.timeout)
     } catch let error as HTTPClientError where error != .cancelled {
       throw Failure(description: "no answer from \(address): \(error.shortDescription)")
     } catch is NIOConnectionError {

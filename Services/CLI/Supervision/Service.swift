@@ -11,7 +11,7 @@ package enum Service: String, Sendable, CaseIterable, Codable {
   /// The ports of a suite that does not ask for others.
   package var defaultPorts: ServicePorts {
     switch self {
-    case .gateway: ServicePorts(rpc: nil, admin: 8100, http: 8080)
+    case .gateway: ServicePorts(rpc: 7100, admin: 8100, http: 8080)
     case .tokenizer: ServicePorts(rpc: 7101, admin: 8101, http: nil)
     case .inference: ServicePorts(rpc: 7102, admin: 8102, http: nil)
     case .data: ServicePorts(rpc: 7104, admin: 8104, http: nil)

@@ -5,6 +5,11 @@ import FoundationEssentials
 #else
 import Foundation
 #endif
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
 
 /// What a running suite says of itself, in `run/suite.json`.
 package struct SuiteDescription: Sendable, Codable, Equatable {
@@ -24,12 +29,15 @@ package struct SuiteDescription: Sendable, Codable, Equatable {
 
   /// Reads the description of the suite that runs on `layout`, nil if none does.
   ///
-  /// The lock decides, not the file: a supervisor that was killed leaves its file behind.
+  /// A supervisor that was killed leaves its file behind, so the lock must be held; and by the process that wrote
+  /// the file, not by a new one that is only just starting.
   package static func running(on layout: SuiteLayout) -> SuiteDescription? {
     guard SuiteLock.isHeld(layout.lock),
-      let data = FileManager.default.contents(atPath: layout.description.string)
+      let data = FileManager.default.contents(atPath: layout.description.string),
+      let description = try? JSONDecoder().decode(SuiteDescription.self, from: data),
+      kill(description.pid, 0) == 0
     else { return nil }
-    return try? JSONDecoder().decode(SuiteDescription.self, from: data)
+    return description
   }
 
   /// Writes the description in one step.

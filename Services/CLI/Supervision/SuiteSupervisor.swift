@@ -70,6 +70,7 @@ package actor SuiteSupervisor {
     try options.layout.create()
     let lock = try SuiteLock(options.layout.lock)
     defer { lock.release() }
+    removeDescription()
     do {
       try await start()
       await untilCancelled()
@@ -97,12 +98,16 @@ package actor SuiteSupervisor {
 
   private func stop() async {
     // The description goes first: from now on nobody should find this suite.
-    try? FileManager.default.removeItem(atPath: options.layout.description.string)
+    removeDescription()
     for (_, task) in loops.reversed() {
       task.cancel()
       await task.value
     }
     loops = []
+  }
+
+  private func removeDescription() {
+    try? FileManager.default.removeItem(atPath: options.layout.description.string)
   }
 
   private func launch(_ service: Service) {
