@@ -209,6 +209,33 @@ let services: [Target] = [
   shared(
     "Generation", path: "Services/Inference/Generation", ["Checkpoints", "Models", "Tokenizers"]),
   tests("Generation", ["Models", "Tensors", "Tokenizers"]),
+  shared(
+    "Gateway", path: "Services/Gateway", exclude: ["Executable"],
+    [
+      "RPC", "ServiceAPI", "ServiceKit",
+      .product(name: "HTTPTypes", package: "swift-http-types"),
+      .product(name: "Hummingbird", package: "hummingbird"),
+      .product(name: "HummingbirdCore", package: "hummingbird"),
+      .product(name: "Logging", package: "swift-log"),
+      .product(name: "NIOCore", package: "swift-nio"),
+      .product(name: "NIOHTTP1", package: "swift-nio"),
+      .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+      .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+    ]),
+  .executableTarget(
+    name: "llmos-gateway", dependencies: ["Gateway"], path: "Services/Gateway/Executable",
+    swiftSettings: swiftSettings),
+  tests(
+    "Gateway",
+    [
+      "RPC", "ServiceAPI", "ServiceKit",
+      .product(name: "HTTPTypes", package: "swift-http-types"),
+      .product(name: "Hummingbird", package: "hummingbird"),
+      .product(name: "HummingbirdTesting", package: "hummingbird"),
+      .product(name: "Logging", package: "swift-log"),
+      .product(name: "NIOCore", package: "swift-nio"),
+      .product(name: "NIOPosix", package: "swift-nio"),
+    ]),
 ]
 
 let package = Package(
@@ -224,6 +251,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-http-types", exact: "1.8.0"),
     .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
     .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-nio-extras", exact: "1.35.2"),
     .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
     .package(url: "https://github.com/apple/swift-system", exact: "1.8.1"),
     .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),

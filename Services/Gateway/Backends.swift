@@ -1,0 +1,59 @@
+import NIOCore
+import RPC
+import ServiceAPI
+import ServiceKit
+
+/// The services behind the gateway.
+struct Backends: Sendable {
+  /// Largest answer of a service, in bytes: the tokens of a long text.
+  static let answerBytesMax = 16 << 20
+
+  let tokenizer: TokenizerV1.TokenizerClient
+  let inference: InferenceV1.InferenceClient
+  let registry: RegistryV1.RegistryClient
+  /// How long a call waits for a connection.
+  private let readyTimeout: Duration
+
+  /// Creates the channels; they connect by themselves.
+  init(
+    tokenizer: ServiceAddress,
+    inference: ServiceAddress,
+    registry: ServiceAddress,
+    readyTimeout: Duration,
+    group: any EventLoopGroup
+  ) {
+    func channel(_ address: ServiceAddress) -> RPCChannel {
+      var configuration = ChannelConfiguration()
+      configuration.maxMessageBytes = Self.answerBytesMax
+      return RPCChannel(
+        host: address.host,
+        port: address.port,
+        configuration: configuration,
+        group: group
+      )
+    }
+    self.readyTimeout = readyTimeout
+    self.tokenizer = .init(channel(tokenizer))
+    self.inference = .init(channel(inference))
+    self.registry = .init(channel(registry))
+  }
+
+  /// The channels by the names that errors, logs and health checks use.
+  var channels: [(name: String, channel: RPCChannel)] {
+    [
+      ("tokenizer", tokenizer.channel), ("inference", inference.channel),
+      ("registry", registry.channel),
+    ]
+  }
+
+  /// Options of a call made for the current request: it carries the request's id and trace; the
+  /// deadline goes along by itself.
+  var callOptions: CallOptions {
+    CallOptions.inheriting(readyTimeout: readyTimeout)
+  }
+
+  /// Closes the channels.
+  func close() async {
+    for (_, channel) in channels { await channel.close() }
+  }
+}

@@ -1,0 +1,26 @@
+import NIOCore
+import ServiceKit
+
+/// Everything about a gateway that its start decides.
+struct GatewaySettings: Sendable {
+  /// Where the public API listens; port 0 takes any free port.
+  var http = ServiceAddress(host: "127.0.0.1", port: 8080)
+  var tokenizer = ServiceAddress(host: "127.0.0.1", port: 7101)
+  var inference = ServiceAddress(host: "127.0.0.1", port: 7102)
+  var registry = ServiceAddress(host: "127.0.0.1", port: 7104)
+  /// How long a call waits for a connection: a service that is started again is waited for.
+  var readyTimeout: Duration = .seconds(5)
+  var limits = RequestLimits()
+  var connection = ConnectionHandler.Limits()
+  /// Most open connections; further ones wait in the system's queue.
+  var connectionsMax = 4096
+  /// Most requests at once that make a model work.
+  var workMax = 256
+  /// Largest header field, and all of them together, in bytes.
+  var headerFieldBytesMax = 16 << 10
+  var headerBytesMax = 64 << 10
+  /// Most header fields.
+  var headerFieldsMax = 100
+  /// Longest time between two requests of a connection, and between two parts of a request.
+  var idleTimeout: TimeAmount = .seconds(75)
+}

@@ -1,0 +1,65 @@
+import HTTPTypes
+import Hummingbird
+import Logging
+
+/// Puts the public API together.
+struct GatewayRouter: Sendable {
+  let chat: ChatHandler
+  let ner: NERHandler
+  let models: ModelsHandler
+  let load: RequestLoad
+  let logger: Logger
+  /// What keeps the gateway from serving; empty when it is ready.
+  let unreadiness: @Sendable () -> [String]
+
+  /// The router with all routes of ``Route``.
+  func build() -> Router<HTTPContext> {
+    let router = Router(context: HTTPContext.self, options: .autoGenerateHeadEndpoints)
+    router.add(middleware: GatewayMiddleware(load: load, logger: logger))
+    for route in Route.allCases {
+      router.on(RouterPath(route.rawValue), method: route.method) { request, context in
+        try await answer(route, request, context)
+      }
+    }
+    return router
+  }
+
+  private func answer(
+    _ route: Route,
+    _ request: Request,
+    _ context: HTTPContext
+  ) async throws -> Response {
+    switch route {
+    case .chat: return try await chat.answer(request, context)
+    case .ner: return try await ner.answer(request, context)
+    case .models: return try await models.list()
+    case .model: return try await models.get(context.parameters.require("id").percentDecoded)
+    case .health:
+      let reasons = unreadiness()
+      guard reasons.isEmpty else {
+        throw GatewayError(.unavailable, "Not ready: \(reasons.joined(separator: "; ")).")
+      }
+      return .json(Array(#"{"status":"ok"}"#.utf8))
+    }
+  }
+}
+
+extension String {
+  /// The text with `%40` and the like read; unchanged where they are malformed.
+  fileprivate var percentDecoded: String {
+    var bytes: [UInt8] = []
+    var rest = utf8[...]
+    while let byte = rest.popFirst() {
+      let digits = rest.prefix(2).compactMap { byte in
+        byte < 0x80 ? Character(Unicode.Scalar(byte)).hexDigitValue : nil
+      }
+      if byte == UInt8(ascii: "%"), digits.count == 2 {
+        bytes.append(UInt8(digits[0] << 4 | digits[1]))
+        rest = rest.dropFirst(2)
+      } else {
+        bytes.append(byte)
+      }
+    }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+}

@@ -1,0 +1,42 @@
+import HTTPTypes
+
+/// The public paths.
+///
+/// One table, so that the router, the answers to a wrong method and the metrics' labels cannot
+/// disagree.
+enum Route: String, Sendable, CaseIterable {
+  case chat = "/v1/chat/completions"
+  case ner = "/v1/ner"
+  case models = "/v1/models"
+  case model = "/v1/models/{id}"
+  case health = "/health"
+
+  /// The label of requests that match no path.
+  static let unmatched = "unmatched"
+
+  /// The method that the path knows; GET means HEAD as well.
+  var method: HTTPRequest.Method {
+    switch self {
+    case .chat, .ner: .post
+    case .models, .model, .health: .get
+    }
+  }
+
+  /// The value of `Allow`.
+  var allow: String { method == .get ? "GET, HEAD" : method.rawValue }
+
+  /// Whether the route makes a model work, and so counts against the limit of requests at once.
+  var isWork: Bool { method == .post }
+
+  /// The route of a path, whatever the method; a trailing slash does not matter.
+  init?(path: String) {
+    let parts = path.split(separator: "/")
+    let match = Self.allCases.first { route in
+      let template = route.rawValue.split(separator: "/")
+      return template.count == parts.count
+        && zip(template, parts).allSatisfy { $0 == $1 || $0.hasPrefix("{") }
+    }
+    guard let match else { return nil }
+    self = match
+  }
+}

@@ -1,0 +1,97 @@
+import Hummingbird
+import HummingbirdCore
+import Logging
+import NIOCore
+import ServiceKit
+
+/// The gateway's parts, put together.
+struct PublicServer: Sendable {
+  /// Connections that the system holds for us to accept.
+  private static let backlog = 1024
+
+  let backends: Backends
+  let probe: BackendProbe
+  let load: RequestLoad
+  private let router: GatewayRouter
+  private let settings: GatewaySettings
+  private let group: any EventLoopGroup
+  private let logger: Logger
+
+  init(
+    settings: GatewaySettings,
+    metrics: MetricsRegistry,
+    health: HealthRegistry,
+    group: any EventLoopGroup,
+    logger: Logger
+  ) {
+    let backends = Backends(
+      tokenizer: settings.tokenizer,
+      inference: settings.inference,
+      registry: settings.registry,
+      readyTimeout: settings.readyTimeout,
+      group: group
+    )
+    let catalog = ModelCatalog(backends)
+    let gatewayMetrics = GatewayMetrics(metrics)
+    let load = RequestLoad(workMax: settings.workMax, metrics: gatewayMetrics)
+    self.backends = backends
+    self.settings = settings
+    self.group = group
+    self.logger = logger
+    self.load = load
+    probe = BackendProbe(backends: backends, catalog: catalog, health: health, logger: logger)
+    router = GatewayRouter(
+      chat: ChatHandler(
+        backends: backends,
+        catalog: catalog,
+        metrics: gatewayMetrics,
+        limits: settings.limits,
+        logger: logger
+      ),
+      ner: NERHandler(backends: backends, catalog: catalog, limits: settings.limits),
+      models: ModelsHandler(catalog: catalog),
+      load: load,
+      logger: logger,
+      unreadiness: {
+        health.readiness().compactMap { check in check.failure.map { "\(check.name): \($0)" } }
+      }
+    )
+  }
+
+  /// The HTTP server as a service: it runs until its graceful shutdown, which lets requests finish.
+  ///
+  /// `onListening` is told the port.
+  func application(
+    onListening: @escaping @Sendable (Int) async -> Void = { _ in }
+  ) -> some ApplicationProtocol {
+    let connection = settings.connection
+    // Its own narration is of interest only when something goes wrong.
+    var quiet = logger
+    quiet.logLevel = max(.warning, logger.logLevel)
+    return Application(
+      router: router.build(),
+      server: .http1(
+        configuration: .init(
+          additionalChannelHandlers: [ConnectionHandler(limits: connection)],
+          idleTimeout: settings.idleTimeout,
+          httpDecoderConfiguration: .init(
+            maxHeaderFieldSize: settings.headerFieldBytesMax,
+            maxHeaderListSize: settings.headerBytesMax,
+            maxHeaderFieldCount: settings.headerFieldsMax
+          )
+        )
+      ),
+      configuration: .init(
+        address: .hostname(settings.http.host, port: settings.http.port),
+        backlog: Self.backlog,
+        availableConnectionsDelegate: MaximumAvailableConnections(
+          settings.connectionsMax,
+          logger: quiet
+        )
+      ),
+      onServerRunning: { await onListening($0.localAddress?.port ?? settings.http.port) },
+      eventLoopGroupProvider: .shared(group),
+      logger: quiet
+    )
+  }
+}
