@@ -89,12 +89,98 @@ struct LoadedModelsTests {
     #expect(loader.loads.withLock { $0 } == ["a@1", "b@1", "c@1", "b@1"])
   }
 
+  @Test("what cannot be a model's name is refused without asking the registry")
+  func refusesNames() async throws {
+    let registry = RegistryFixture()
+    try await registry.serving { client, _ in
+      let models = LoadedModels(registry: client, modelsMax: 2) { $0.name }
+      // Combining marks that alternate take Swift's comparison quadratic time.
+      let hostile = "a" + String(repeating: "\u{301}\u{323}", count: 200_000)
+      let long = String(repeating: "a", count: 130)
+      for name in ["", long, hostile, "Chat", "chat v1", "../chat", "chät", "a\nb"] {
+        try await expect(models, name, failsWith: .invalidArgument)
+      }
+      try await expect(models, String(long.dropLast()), failsWith: .notFound)
+    }
+    #expect(registry.calls == 1)
+  }
+
+  @Test("requests for one name wait for one answer of the registry")
+  func sharesResolutions() async throws {
+    let registry = RegistryFixture()
+    registry.set("chat", version: 1)
+    await registry.hold()
+    try await registry.serving { client, _ in
+      let models = LoadedModels(registry: client, modelsMax: 2, resolutionLifetime: .seconds(3600))
+      { $0.name }
+      try await withThrowingTaskGroup(of: String.self) { group in
+        for _ in 0..<16 { group.addTask { try await models.entry("chat").model } }
+        while registry.calls == 0 { await Task.yield() }
+        await registry.release()
+        for try await model in group { #expect(model == "chat") }
+      }
+    }
+    #expect(registry.calls == 1)
+  }
+
+  @Test("a model that is being loaded keeps its place")
+  func keepsLoading() async throws {
+    let registry = RegistryFixture()
+    for name in ["a", "b"] { registry.set(name, version: 1) }
+    let gate = Gate()
+    try await registry.serving { client, _ in
+      let models = LoadedModels(registry: client, modelsMax: 1) { version in
+        await gate.wait()
+        return version.name
+      }
+      async let first = models.entry("a").model
+      while await models.count == 0 { await Task.yield() }
+      try await expect(models, "b", failsWith: .resourceExhausted)
+      await gate.open()
+      let model = try await first
+      #expect(model == "a")
+      try await expect(models, "b", is: "b")
+    }
+  }
+
+  @Test("a load that failed is not tried again at once")
+  func backsOff() async throws {
+    let registry = RegistryFixture()
+    registry.set("chat", version: 1)
+    let loads = Mutex(0)
+    try await registry.serving { client, _ in
+      let models = LoadedModels<String>(
+        registry: client,
+        modelsMax: 2,
+        retryDelay: .seconds(3600)
+      ) { _ in
+        loads.withLock { $0 += 1 }
+        throw RPCError(.dataLoss, "damaged")
+      }
+      for _ in 0..<3 { try await expect(models, "chat", failsWith: .dataLoss) }
+    }
+    #expect(loads.withLock { $0 } == 1)
+  }
+
+  @Test("closing hands over what was loaded and refuses what comes")
+  func closes() async throws {
+    let registry = RegistryFixture()
+    for name in ["a", "b"] { registry.set(name, version: 1) }
+    try await registry.serving { client, _ in
+      let models = LoadedModels(registry: client, modelsMax: 2) { $0.name }
+      for name in ["a", "b"] { _ = try await models.entry(name) }
+      let closed = await models.close()
+      #expect(closed == ["a", "b"])
+      try await expect(models, "a", failsWith: .unavailable)
+    }
+  }
+
   @Test("a load that failed is tried again, and an unknown name is not remembered")
   func retries() async throws {
     let registry = RegistryFixture()
     let isBroken = Mutex(true)
     try await registry.serving { client, _ in
-      let models = LoadedModels(registry: client, modelsMax: 2) { version in
+      let models = LoadedModels(registry: client, modelsMax: 2, retryDelay: .zero) { version in
         if isBroken.withLock({ $0 }) { throw RPCError(.dataLoss, "damaged") }
         return version.name
       }

@@ -12,6 +12,7 @@ final class RegistryFixture: RegistryV1.RegistryService {
   }
 
   private let state = Mutex(State())
+  private let gate = Gate(isOpen: true)
 
   /// What a name means.
   func set(_ name: String, version: UInt32) {
@@ -20,6 +21,12 @@ final class RegistryFixture: RegistryV1.RegistryService {
     model.version = version
     state.withLock { $0.models[name] = model }
   }
+
+  /// Lets resolutions wait until `release`.
+  func hold() async { await gate.close() }
+
+  /// Answers the resolutions that wait, and those that come.
+  func release() async { await gate.open() }
 
   /// Resolutions so far.
   var calls: Int { state.withLock { $0.calls } }
@@ -32,6 +39,7 @@ final class RegistryFixture: RegistryV1.RegistryService {
       state.calls += 1
       return state.models[request.model]
     }
+    await gate.wait()
     guard let found else { throw RPCError(.notFound, "no model \(request.model)") }
     return found
   }
@@ -77,5 +85,26 @@ final class RegistryFixture: RegistryV1.RegistryService {
     }
     await channel.close()
     await server.shutdown(grace: .zero)
+  }
+}
+
+/// Lets tasks through, or keeps them waiting.
+actor Gate {
+  private var isOpen: Bool
+  private var waiting: [CheckedContinuation<Void, Never>] = []
+
+  init(isOpen: Bool = false) { self.isOpen = isOpen }
+
+  func close() { isOpen = false }
+
+  func open() {
+    isOpen = true
+    for continuation in waiting { continuation.resume() }
+    waiting = []
+  }
+
+  func wait() async {
+    guard !isOpen else { return }
+    await withCheckedContinuation { waiting.append($0) }
   }
 }
