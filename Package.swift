@@ -122,6 +122,7 @@ let services: [Target] = [
     [
       "RPC", "ServiceAPI",
       .product(name: "Crypto", package: "swift-crypto"),
+      .product(name: "NIOPosix", package: "swift-nio"),
       .product(name: "SystemPackage", package: "swift-system"),
     ]),
   tests(
@@ -133,27 +134,22 @@ let services: [Target] = [
     ]),
   shared(
     "TokenizerHandlers", path: "Services/Tokenizer/Handlers",
-    [
-      "ModelAccess", "RPC", "ServiceAPI", "Tokenizers",
-      .product(name: "NIOPosix", package: "swift-nio"),
-    ]),
+["ModelAccess", "RPC", "ServiceAPI", "Tokenizers"]),
   .executableTarget(
     name: "llmos-tokenizer",
     dependencies: [
       "ModelAccess", "RPC", "ServiceAPI", "ServiceKit", "TokenizerHandlers",
-      .product(name: "NIOPosix", package: "swift-nio"),
     ], path: "Services/Tokenizer/Executable", swiftSettings: swiftSettings),
   shared(
     "InferenceHandlers", path: "Services/Inference/Handlers",
     [
       "Generation", "ModelAccess", "Models", "RPC", "ServiceAPI", "ServiceKit", "Tensors",
-      "Tokenizers", .product(name: "NIOPosix", package: "swift-nio"),
+      "Tokenizers",
     ]),
   .executableTarget(
     name: "llmos-inference",
     dependencies: [
       "InferenceHandlers", "ModelAccess", "RPC", "ServiceAPI", "ServiceKit", "Tensors",
-      .product(name: "NIOPosix", package: "swift-nio"),
     ], path: "Services/Inference/Executable", swiftSettings: swiftSettings),
   .testTarget(name: "TidyTests", path: "Tests/TidyTests", swiftSettings: swiftSettings),
   .target(

@@ -68,12 +68,40 @@ struct EntityAggregatorTests {
     }
   }
 
+  @Test("unknown tokens that each claim the whole text are refused, as are endless tokens")
+  func amplification() throws {
+    let aggregator = try DemoEntities.aggregator()
+    let unknown = try #require(aggregator.tokenizer.unknownTokenID)
+    let text = String(repeating: "x", count: 100_000)
+    func run(tokens count: Int) throws -> [Entity] {
+      let window = try EntityWindow(
+        ids: [UInt32](repeating: unknown, count: count),
+        tokens: [String](repeating: "[UNK]", count: count),
+        starts: [UInt32](repeating: 0, count: count),
+        ends: [UInt32](repeating: 100_000, count: count),
+        special: [Bool](repeating: false, count: count)
+      )
+      return try aggregator.entities(
+        in: text,
+        windows: [window],
+        logits: [logits([String](repeating: "B-PER", count: count))],
+        strategy: .none
+      )
+    }
+    #expect(try run(tokens: 4).count == 4)
+    let error = #expect(throws: GenerationError.self) { try run(tokens: 512) }
+    #expect(error?.code == .invalidArgument)
+    #expect(throws: GenerationError.self) {
+      try EntityWindow(ids: [5], tokens: [text], starts: [0], ends: [1], special: [false])
+    }
+  }
+
   @Test("a label that begins an entity ends the one before; ignored labels are left out")
   func groups() throws {
     let text = "ann bob carl paris"
     let window = try window(text)
     let logits = logits(["O", "B-PER", "B-PER", "I-PER", "I-LOC", "O"])
-    func run(_ ignored: Set<String>) throws -> [String] {
+    func run(_ ignored: [String]) throws -> [String] {
       try DemoEntities.aggregator().entities(
         in: text,
         windows: [window],
@@ -119,9 +147,13 @@ struct EntityAggregatorTests {
 
   @Test("a label's prefix is read as the pipeline reads it")
   func tags() {
-    #expect(EntityAggregator.tag("B-PER") == (true, "PER"))
-    #expect(EntityAggregator.tag("I-A-B") == (false, "A-B"))
-    #expect(EntityAggregator.tag("O") == (false, "O"))
-    #expect(EntityAggregator.tag("X-PER") == (false, "X-PER"))
+    func tag(_ label: String) -> (Bool, String) {
+      let (begins, tag) = EntityAggregator.tag(label)
+      return (begins, String(Substring(tag)))
+    }
+    #expect(tag("B-PER") == (true, "PER"))
+    #expect(tag("I-A-B") == (false, "A-B"))
+    #expect(tag("O") == (false, "O"))
+    #expect(tag("X-PER") == (false, "X-PER"))
   }
 }

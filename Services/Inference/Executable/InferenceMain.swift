@@ -1,6 +1,5 @@
 import InferenceHandlers
 import ModelAccess
-import NIOPosix
 import RPC
 import ServiceAPI
 import ServiceKit
@@ -22,8 +21,12 @@ enum InferenceMain {
     help: "Threads that compute; 0: as many as the process may use."
   )
 
-  /// Threads that load models and wait for classifications.
-  private static let blockingThreads = 4
+  /// Threads that load models.
+  private static let loadingThreads = 2
+  /// Threads that wait for classifications.
+  private static let classifyingThreads = 4
+  /// Classifications that are computed or wait; each holds a message.
+  private static let classificationsMax = 64
 
   static func main() async {
     await ServiceProcess(
@@ -43,21 +46,26 @@ enum InferenceMain {
       port: address.port,
       group: context.eventLoopGroup
     )
-    let blocking = NIOThreadPool(numberOfThreads: blockingThreads)
-    blocking.start()
+    let loading = WorkPool(threadCount: loadingThreads, requestsMax: ServedModel.modelsMax)
+    let classifying = WorkPool(
+      threadCount: classifyingThreads,
+      requestsMax: classificationsMax
+    )
     let threadCount = context.configuration[threads]
     let threads = threadCount == 0 ? ThreadPool() : ThreadPool(threadCount: threadCount)
     let models = ServedModel.models(
       registry: RegistryV1.RegistryClient(channel),
-      blocking: blocking,
+      loading: loading,
       threads: threads,
       metrics: EngineMetrics(context.metrics)
     )
     return ServiceParts(
-      rpc: [InferenceHandlers(models: models, blocking: blocking)],
+      rpc: [InferenceHandlers(models: models, classifying: classifying)],
       shutdownHooks: [
         { await channel.close() },
-        { try? await blocking.shutdownGracefully() },
+        { for model in await models.close() { await model.shutdown() } },
+        { await loading.shutdown() },
+        { await classifying.shutdown() },
       ]
     )
   }

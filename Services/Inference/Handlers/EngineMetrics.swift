@@ -20,7 +20,8 @@ package final class EngineMetrics: Sendable {
     counter(metrics, "prompt_tokens", "Prompt tokens run.", \.promptTokens)
     counter(metrics, "generation_tokens", "Tokens generated.", \.generatedTokens)
     metrics.counter(
-      "vllm:request_success", help: "Generations that ended, by reason.",
+      "vllm:request_success",
+      help: "Generations that ended, by reason.",
       labels: ["model_name", "finished_reason"]
     ) { [weak self] in
       [

@@ -1,18 +1,24 @@
 import Generation
 package import ModelAccess
-package import NIOPosix
 package import RPC
 package import ServiceAPI
 
 /// The inference service: finds the model, runs it, encodes what it says.
 package struct InferenceHandlers: InferenceV1.InferenceService {
   private let models: LoadedModels<ServedModel>
-  private let blocking: NIOThreadPool
+  private let classifying: WorkPool
 
-  /// Handlers that serve `models`; classification waits for its model on `blocking`.
-  package init(models: LoadedModels<ServedModel>, blocking: NIOThreadPool) {
+  /// The most texts, and the most windows of them together, of a request.
+  package static let windowsMax = 4_096
+  /// The most labels that a request has left out.
+  package static let ignoredLabelsMax = 1_024
+  /// The longest of them.
+  package static let ignoredLabelBytesMax = 256
+
+  /// Handlers that serve `models`; classification waits for its model on `classifying`.
+  package init(models: LoadedModels<ServedModel>, classifying: WorkPool) {
     self.models = models
-    self.blocking = blocking
+    self.classifying = classifying
   }
 
   /// Continues a prompt: chunks as they are made, then one `complete` that ends the stream.
@@ -45,30 +51,48 @@ package struct InferenceHandlers: InferenceV1.InferenceService {
     context: ServerContext
   ) async throws -> InferenceV1.ClassifyTokensResponse {
     let strategy = try AggregationStrategy(request.aggregationStrategy)
+    try Self.check(request)
     let entry = try await models.entry(request.model)
     guard case .tokenClassification(let classifier) = entry.model else {
       throw RPCError(.invalidArgument, entry.version.isNotFor("token classification"))
     }
-    let ignoredLabels = Set(request.ignoreLabels)
-    var response = InferenceV1.ClassifyTokensResponse()
-    for text in request.texts {
-      // One text at a time, so that a caller that went away costs no more than one.
-      try Task.checkCancellation()
-      let entities = try await blocking.runIfActive {
-        try rpcErrors {
-          try classifier.entities(
+    return try await classifying.admit {
+      var response = InferenceV1.ClassifyTokensResponse()
+      for text in request.texts {
+        let entities = try await rpcErrors {
+          try await classifier.entities(
             of: text.text,
-            windows: try text.windows.map(EntityWindow.init),
+            windows: text.windows.map(EntityWindow.init),
             strategy: strategy,
-            ignoredLabels: ignoredLabels
+            ignoredLabels: request.ignoreLabels,
+            on: classifying
           )
         }
+        var list = InferenceV1.Entities()
+        list.entities = entities.map(InferenceV1.Entity.init)
+        response.texts.append(list)
       }
-      var list = InferenceV1.Entities()
-      list.entities = entities.map(InferenceV1.Entity.init)
-      response.texts.append(list)
+      return response
     }
-    return response
+  }
+
+  private static func check(_ request: InferenceV1.ClassifyTokensRequest) throws(RPCError) {
+    let windowCount = request.texts.reduce(0) { $0 + $1.windows.count }
+    guard max(request.texts.count, windowCount) <= windowsMax else {
+      throw RPCError(
+        .invalidArgument,
+        "the request has \(request.texts.count) texts with \(windowCount) windows; "
+          + "\(windowsMax) of each are accepted"
+      )
+    }
+    guard request.ignoreLabels.count <= ignoredLabelsMax,
+      request.ignoreLabels.allSatisfy({ $0.utf8.count <= ignoredLabelBytesMax })
+    else {
+      throw RPCError(
+        .invalidArgument,
+        "ignore_labels: \(ignoredLabelsMax) labels of \(ignoredLabelBytesMax) bytes are accepted"
+      )
+    }
   }
 }
 

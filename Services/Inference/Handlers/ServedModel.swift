@@ -1,7 +1,6 @@
 package import Generation
 package import ModelAccess
 import Models
-package import NIOPosix
 import RPC
 package import ServiceAPI
 package import Tensors
@@ -19,21 +18,26 @@ extension ServedModel {
   /// Most models that are kept at once.
   package static let modelsMax = 16
 
-  /// Models of the registry, loaded on `blocking` and computed on `threads`.
+  /// Models of the registry, loaded on `loading` and computed on `threads`.
   package static func models(
     registry: RegistryV1.RegistryClient,
-    blocking: NIOThreadPool,
+    loading: WorkPool,
     threads: ThreadPool,
     metrics: EngineMetrics
   ) -> LoadedModels<ServedModel> {
     LoadedModels(registry: registry, modelsMax: modelsMax) { version in
-      try await blocking.runIfActive {
+      try await loading.run {
         try ModelFiles.verify(version)
         let model = try rpcErrors { try ServedModel(version, threads: threads) }
         if case .generation(let engine) = model { metrics.add(engine, model: version.name) }
         return model
       }
     }
+  }
+
+  /// Ends what the model runs, so that no thread of it computes while the process ends.
+  package func shutdown() async {
+    if case .generation(let engine) = self { await engine.shutdown() }
   }
 
   /// Loads the files of a version.

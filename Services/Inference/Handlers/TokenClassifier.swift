@@ -1,4 +1,5 @@
 import Generation
+import ModelAccess
 package import Models
 package import Tokenizers
 
@@ -13,20 +14,28 @@ package struct TokenClassifier: Sendable {
     aggregator = EntityAggregator(labels: model.labels, tokenizer: tokenizer)
   }
 
-  /// The entities of a text; blocks while the model computes.
+  /// The entities of a text, computed on `pool`.
+  ///
+  /// A window at a time, so that requests take turns and one whose caller went away costs no more than a window.
   func entities(
     of text: String,
     windows: [EntityWindow],
     strategy: AggregationStrategy,
-    ignoredLabels: Set<String>
-  ) throws -> [Entity] {
-    let logits = try windows.map { try model.logits($0.ids) }
-    return try aggregator.entities(
-      in: text,
-      windows: windows,
-      logits: logits,
-      strategy: strategy,
-      ignoredLabels: ignoredLabels
-    )
+    ignoredLabels: [String],
+    on pool: WorkPool
+  ) async throws -> [Entity] {
+    var logits: [[Float]] = []
+    for window in windows {
+      logits.append(try await pool.run { [model] in try model.logits(window.ids) })
+    }
+    return try await pool.run { [aggregator, logits] in
+      try aggregator.entities(
+        in: text,
+        windows: windows,
+        logits: logits,
+        strategy: strategy,
+        ignoredLabels: ignoredLabels
+      )
+    }
   }
 }

@@ -1,5 +1,4 @@
 import ModelAccess
-import NIOPosix
 import RPC
 import ServiceAPI
 import ServiceKit
@@ -21,6 +20,9 @@ enum TokenizerMain {
     help: "Threads that encode and decode."
   )
 
+  /// Requests that are worked on or wait for a thread; each holds a message.
+  private static let requestsMax = 128
+
   static func main() async {
     await ServiceProcess(
       name: "llmos-tokenizer",
@@ -39,17 +41,13 @@ enum TokenizerMain {
       port: address.port,
       group: context.eventLoopGroup
     )
-    let threads = NIOThreadPool(numberOfThreads: context.configuration[threads])
-    threads.start()
-    let models = TokenizerLoading.models(
-      registry: RegistryV1.RegistryClient(channel),
-      threads: threads
-    )
+    let pool = WorkPool(threadCount: context.configuration[threads], requestsMax: requestsMax)
+    let models = TokenizerLoading.models(registry: RegistryV1.RegistryClient(channel), pool: pool)
     return ServiceParts(
-      rpc: [TokenizerHandlers(models: models, threads: threads)],
+      rpc: [TokenizerHandlers(models: models, pool: pool)],
       shutdownHooks: [
         { await channel.close() },
-        { try? await threads.shutdownGracefully() },
+        { await pool.shutdown() },
       ]
     )
   }

@@ -1,5 +1,4 @@
 package import ModelAccess
-package import NIOPosix
 package import RPC
 package import ServiceAPI
 package import Tokenizers
@@ -9,12 +8,15 @@ package import Tokenizers
 /// Tokenizing takes time in proportion to the text, so it runs on a thread pool and never on an event loop.
 package struct TokenizerHandlers: TokenizerV1.TokenizerService {
   private let models: LoadedModels<Tokenizer>
-  private let threads: NIOThreadPool
+  private let pool: WorkPool
 
-  /// Handlers that use the tokenizers in `models` on `threads`.
-  package init(models: LoadedModels<Tokenizer>, threads: NIOThreadPool) {
+  /// The most tokens of an answer to Encode, in all windows: about as many as fit into a message.
+  package static let encodedTokensMax = 1 << 18
+
+  /// Handlers that use the tokenizers in `models` on `pool`.
+  package init(models: LoadedModels<Tokenizer>, pool: WorkPool) {
     self.models = models
-    self.threads = threads
+    self.pool = pool
   }
 
   /// Encodes one text, in windows if it is longer than asked for.
@@ -30,6 +32,13 @@ package struct TokenizerHandlers: TokenizerV1.TokenizerService {
     options.overflow = request.overflow
     return try await compute { [options] in
       let encoded = try tokenizer.encodeText(request.text, options: options)
+      let count = encoded.windows.reduce(0) { $0 + $1.ids.count }
+      guard count <= Self.encodedTokensMax else {
+        throw RPCError(
+          .invalidArgument,
+          "encode: the text has \(count) tokens in its windows; \(Self.encodedTokensMax) are accepted"
+        )
+      }
       var response = TokenizerV1.EncodeResponse()
       response.windows = encoded.windows.map(TokenizerV1.Encoding.init)
       response.tokenCount = UInt32(encoded.tokenCount)
@@ -80,7 +89,7 @@ package struct TokenizerHandlers: TokenizerV1.TokenizerService {
     _ body: @escaping @Sendable () throws -> Result
   ) async throws -> Result {
     do {
-      return try await threads.runIfActive(body)
+      return try await pool.admit { try await pool.run(body) }
     } catch let error as TokenizerError {
       throw RPCError(error)
     }

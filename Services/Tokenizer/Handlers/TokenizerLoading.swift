@@ -1,5 +1,4 @@
 package import ModelAccess
-package import NIOPosix
 import RPC
 package import ServiceAPI
 package import Tokenizers
@@ -9,13 +8,13 @@ package enum TokenizerLoading {
   /// Most tokenizers that are kept at once.
   package static let tokenizersMax = 32
 
-  /// Tokenizers of registered models, loaded on `threads`.
+  /// Tokenizers of registered models, loaded on `pool`.
   package static func models(
     registry: RegistryV1.RegistryClient,
-    threads: NIOThreadPool
+    pool: WorkPool
   ) -> LoadedModels<Tokenizer> {
     LoadedModels(registry: registry, modelsMax: tokenizersMax) { version in
-      try await threads.runIfActive {
+      try await pool.run {
         try ModelFiles.verify(version) { !$0.hasSuffix(".safetensors") }
         do {
           return try Tokenizer(folder: version.path)

@@ -70,7 +70,7 @@ extension EntityAggregator {
     for entity in entities {
       if let last = current.last {
         let (begins, tag) = Self.tag(entity.label)
-        if begins || tag != Self.tag(last.label).tag {
+        if begins || !tag.elementsEqual(Self.tag(last.label).tag) {
           groups.append(merge(current))
           current.removeAll()
         }
@@ -85,9 +85,13 @@ extension EntityAggregator {
   private func merge(_ entities: [Entity]) -> Entity {
     // What is after the first hyphen, whatever is before it; not the same as `tag`.
     let label = entities[0].label
-    let parts = label.split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false)
+    let parts = label.utf8.split(
+      separator: UInt8(ascii: "-"),
+      maxSplits: 1,
+      omittingEmptySubsequences: false
+    )
     return Entity(
-      label: parts.last.map(String.init) ?? label,
+      label: parts.last.map { String(Substring($0)) } ?? label,
       score: nanMean(entities.map(\.score)),
       word: tokenizer.text(ofTokens: entities.map(\.word)),
       start: entities[0].start,
@@ -96,10 +100,13 @@ extension EntityAggregator {
   }
 
   /// `get_tag`: whether a label begins an entity, and its tag; a label without prefix continues.
-  static func tag(_ label: String) -> (begins: Bool, tag: Substring) {
-    if label.hasPrefix("B-") { return (true, label.dropFirst(2)) }
-    if label.hasPrefix("I-") { return (false, label.dropFirst(2)) }
-    return (false, label[...])
+  ///
+  /// As UTF-8, which compares in linear time.
+  static func tag(_ label: String) -> (begins: Bool, tag: Substring.UTF8View) {
+    let bytes = label.utf8
+    if bytes.starts(with: "B-".utf8) { return (true, bytes.dropFirst(2)) }
+    if bytes.starts(with: "I-".utf8) { return (false, bytes.dropFirst(2)) }
+    return (false, bytes[...])
   }
 
   /// `aggregate_overlapping_entities`: of entities that overlap, found in different windows, the longest

@@ -5,6 +5,12 @@ package import Tokenizers
 /// A port of `TokenClassificationPipeline` of Hugging Face transformers 5
 /// (`pipelines/token_classification.py`), function by function, so that results are the same.
 package struct EntityAggregator: Sendable {
+  /// Scalars that the unknown tokens of a text may stand for, as `times` the text's and some more.
+  ///
+  /// Each is copied, and a caller may claim that every token stands for the whole text; a real one repeats a place
+  /// only where windows overlap.
+  private static let unknownScalarsMax = (times: 4, more: 65_536)
+
   let labels: [String]
   let tokenizer: Tokenizer
   /// Whether a token that continues a word can be told by its length; see `preEntities`.
@@ -32,14 +38,17 @@ package struct EntityAggregator: Sendable {
     windows: [EntityWindow],
     logits: [[Float]],
     strategy: AggregationStrategy,
-    ignoredLabels: Set<String> = ["O"]
+    ignoredLabels: [String] = ["O"]
   ) throws(GenerationError) -> [Entity] {
     try check(windows, logits, strategy)
     let scalars = Array(text.unicodeScalars)
+    try checkUnknownTokens(windows, scalars.count)
+    // As bytes: equal labels have equal bytes, and Swift's comparison of strings can be slow.
+    let ignored = Set(ignoredLabels.map { Array($0.utf8) })
     var result: [Entity] = []
     for (window, logits) in zip(windows, logits) {
       let tokens = preEntities(scalars, window, logits)
-      result += aggregate(tokens, strategy).filter { !ignoredLabels.contains($0.label) }
+      result += aggregate(tokens, strategy).filter { !ignored.contains(Array($0.label.utf8)) }
     }
     return windows.count > 1 ? Self.withoutOverlaps(result) : result
   }
@@ -67,6 +76,25 @@ package struct EntityAggregator: Sendable {
         .invalidArgument,
         "entities: \(window.ids.count) tokens and \(labels.count) labels, but \(logits.count) logits"
       )
+    }
+  }
+
+  private func checkUnknownTokens(
+    _ windows: [EntityWindow],
+    _ scalarCount: Int
+  ) throws(GenerationError) {
+    let limit = Self.unknownScalarsMax.times * scalarCount + Self.unknownScalarsMax.more
+    var count = 0
+    for window in windows {
+      for (id, offsets) in zip(window.ids, window.offsets) where id == tokenizer.unknownTokenID {
+        count += offsets.clamped(to: 0..<scalarCount).count
+        guard count <= limit else {
+          throw GenerationError(
+            .invalidArgument,
+            "entities: the unknown tokens of a text of \(scalarCount) characters stand for more than \(limit)"
+          )
+        }
+      }
     }
   }
 

@@ -2,6 +2,9 @@ package import Tokenizers
 
 /// The tokens of one window of a text, special tokens included: parallel lists, as the model saw them.
 package struct EntityWindow: Sendable, Equatable {
+  /// The longest token.
+  package static let tokenBytesMax = 4_096
+
   /// Token ids.
   package let ids: [UInt32]
   /// The tokens as the vocabulary writes them.
@@ -11,8 +14,8 @@ package struct EntityWindow: Sendable, Equatable {
   /// Whether the tokenizer added the token.
   package let special: [Bool]
 
-  /// Checks lists that come from outside; throws `invalidArgument` when their lengths differ or an end
-  /// is before its start.
+  /// Checks lists that come from outside; throws `invalidArgument` when their lengths differ, an end
+  /// is before its start, or a token is too long.
   package init(
     ids: [UInt32],
     tokens: [String],
@@ -26,6 +29,13 @@ package struct EntityWindow: Sendable, Equatable {
         .invalidArgument,
         "token window: \(ids.count) ids, \(tokens.count) tokens, \(starts.count) starts, "
           + "\(ends.count) ends, \(special.count) special flags; the counts must be equal"
+      )
+    }
+    if let index = tokens.firstIndex(where: { $0.utf8.count > Self.tokenBytesMax }) {
+      throw GenerationError(
+        .invalidArgument,
+        "token window: token \(index) has \(tokens[index].utf8.count) bytes; "
+          + "\(Self.tokenBytesMax) are accepted"
       )
     }
     var offsets: [Range<Int>] = []
