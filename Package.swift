@@ -203,7 +203,8 @@ let services: [Target] = [
       .product(name: "NIOPosix", package: "swift-nio"),
     ]),
   shared(
-    "Generation", path: "Services/Inference/Generation", ["Checkpoints", "Models", "Tokenizers"]),
+    "Generation", path: "Services/Inference/Generation",
+    ["Checkpoints", "Models", "Tensors", "Tokenizers"]),
   tests("Generation", ["Models", "Tensors", "Tokenizers"]),
   shared(
     "Gateway", path: "Services/Gateway", exclude: ["Executable"],

@@ -15,6 +15,14 @@ package final class CausalLanguageModel: Sendable {
   /// Bytes of intermediate values of the largest call.
   package var arenaBytes: Int { model.programs.map(\.peakBytes).max() ?? 0 }
 
+  /// The most tokens that run at once; `forward` cuts longer prompts into pieces of this size.
+  package var prefillTokensMax: Int { model.rowsMax }
+  /// Bytes of keys and values that a sequence reserves for each token of its capacity.
+  package var cacheBytesPerToken: Int {
+    2 * configuration.layerCount * configuration.keyValueHeadCount * configuration.headSize
+      * DType.float32.byteCount
+  }
+
   private let model: LoadedModel
   private let executor: Executor
   private let positions: Storage
@@ -159,7 +167,4 @@ package final class SequenceState: Sendable {
   package var capacityTokens: Int { cache.capacityTokens }
   /// Bytes reserved for keys and values.
   package var byteCount: Int { cache.byteCount }
-
-  /// Forgets all tokens from `length` on, which must be in `0...self.length`.
-  package func truncate(to length: Int) { cache.truncate(to: length) }
 }

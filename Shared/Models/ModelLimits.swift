@@ -4,8 +4,9 @@ package struct ModelLimits: Sendable {
   package var weightBytesMax = 8 << 30
   /// The most bytes of intermediate values; the plan is checked against it when the model loads.
   package var arenaBytesMax = 2 << 30
-  /// The most tokens that a decoder runs at once: longer prompts are run in pieces of this size.
-  package var prefillTokensMax = 512
+  /// The most tokens that a decoder runs at once: how long other sequences wait for a long prompt, and how late a
+  /// cancellation takes effect.
+  package var prefillTokensMax = 256
 
   /// The defaults.
   package init() {}

@@ -47,12 +47,6 @@ package final class KeyValueCache: @unchecked Sendable {
     length += count
   }
 
-  /// Forgets all positions from `length` on.
-  package func truncate(to length: Int) {
-    precondition(length >= 0 && length <= self.length)
-    self.length = length
-  }
-
   /// The keys of a head, position 0 first.
   func keys(layer: Int, head: Int) -> UnsafeMutablePointer<Float> {
     start(keys, layer, head)

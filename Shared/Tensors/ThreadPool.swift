@@ -89,8 +89,8 @@ private final class PoolState: @unchecked Sendable {
   let isCallerAsleep = Atomic<Bool>(false)
   private var job: Job?
   private var jobTasks = 0
-  private let condition = Condition()
-  private let callerCondition = Condition()
+  private let condition = Monitor(())
+  private let callerCondition = Monitor(())
 
   /// About 30 microseconds: longer than the steps between two operations of a decode.
   static let spinsMax = 1_000
@@ -144,7 +144,7 @@ private final class PoolState: @unchecked Sendable {
       ck_pause()
     }
     isCallerAsleep.store(true, ordering: .sequentiallyConsistent)
-    callerCondition.wait { unfinished.load(ordering: .sequentiallyConsistent) == 0 }
+    callerCondition.sleep { unfinished.load(ordering: .sequentiallyConsistent) == 0 }
     isCallerAsleep.store(false, ordering: .relaxed)
   }
 
@@ -166,7 +166,7 @@ private final class PoolState: @unchecked Sendable {
 
   private func sleep() {
     sleepers.add(1, ordering: .sequentiallyConsistent)
-    condition.wait {
+    condition.sleep {
       ticket.load(ordering: .sequentiallyConsistent) & 0xffff_ffff > 0
         || isStopping.load(ordering: .sequentiallyConsistent)
     }
@@ -179,39 +179,11 @@ private final class PoolState: @unchecked Sendable {
   }
 }
 
-/// A mutex and a condition variable.
-///
-/// `@unchecked Sendable`: the pointers never change, and pthread's functions are safe to call from
-/// any thread.
-private final class Condition: @unchecked Sendable {
-  private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-  private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
-
-  init() {
-    pthread_mutex_init(mutex, nil)
-    pthread_cond_init(condition, nil)
-  }
-
-  deinit {
-    pthread_cond_destroy(condition)
-    pthread_mutex_destroy(mutex)
-    condition.deallocate()
-    mutex.deallocate()
-  }
-
+extension Monitor<Void> {
   /// Sleeps until `isMet`; the one who meets it must then call `wakeAll`.
-  func wait(until isMet: () -> Bool) {
-    pthread_mutex_lock(mutex)
-    while !isMet() { pthread_cond_wait(condition, mutex) }
-    pthread_mutex_unlock(mutex)
-  }
+  fileprivate func sleep(until isMet: () -> Bool) { wait { _ in isMet() ? () : nil } }
 
-  func wakeAll() {
-    // Taken so that no sleeper is between its check and its wait.
-    pthread_mutex_lock(mutex)
-    pthread_cond_broadcast(condition)
-    pthread_mutex_unlock(mutex)
-  }
+  fileprivate func wakeAll() { notify { _ in } }
 }
 
 /// What a new thread is given.

@@ -1,3 +1,4 @@
+import Tensors
 import Testing
 import Tokenizers
 
@@ -28,9 +29,13 @@ struct GenerationEngineTests {
   }
 
   /// A model that writes "a" for ever.
-  private func endless(contextTokens: Int = 64) throws -> ScriptedModel {
+  private func endless(
+    contextTokens: Int = 64,
+    prefillTokensMax: Int = 256
+  ) throws -> ScriptedModel {
     let a = try Self.id("a")
-    return ScriptedModel(contextTokens: contextTokens) { _ in a }
+    return ScriptedModel(contextTokens: contextTokens, prefillTokensMax: prefillTokensMax) { _ in a
+    }
   }
 
   @Test("max tokens, the end of the context, the end token and stop texts end a generation")
@@ -203,8 +208,8 @@ struct GenerationEngineTests {
 
   @Test("long prompts run in pieces, between the steps of others")
   func prefill() async throws {
-    let model = try endless(contextTokens: 2000)
-    let engine = try engine(model) { $0.prefillTokensMax = 100 }
+    let model = try endless(contextTokens: 2000, prefillTokensMax: 100)
+    let engine = try engine(model)
     let result = try await engine.generate(
       request([UInt32](repeating: 10, count: 1050), maxTokens: 2)
     ).collect()

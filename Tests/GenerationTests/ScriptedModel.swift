@@ -1,3 +1,5 @@
+import Models
+import Tensors
 import Testing
 import Tokenizers
 
@@ -18,22 +20,33 @@ final class ScriptedModel: SequenceModel {
     var calls: [UInt32: Int] = [:]
     /// Sequences that were made and not yet released.
     var sequences = 0
+    /// The most of them at once.
+    var sequencesMost = 0
     /// Steps of prompts that begin with one of these wait until it is removed.
     var stalled: Set<UInt32> = []
     /// Whether a stalled step waits now.
     var isStalling = false
     /// The largest number of tokens in one pass.
     var largestPass = 0
+    /// Whether there is no memory for another sequence.
+    var isFull = false
   }
 
   let vocabularySize = 4096
   let contextTokens: Int
   let endOfSequenceIDs: [UInt32] = [2]
+  let prefillTokensMax: Int
+  let cacheBytesPerToken = 100
   let state = Monitor(State())
   /// From the tokens so far to the next; nil fails.
   let next: @Sendable ([UInt32]) -> UInt32?
 
-  init(contextTokens: Int = 64, next: @escaping @Sendable ([UInt32]) -> UInt32?) {
+  init(
+    contextTokens: Int = 64,
+    prefillTokensMax: Int = 256,
+    next: @escaping @Sendable ([UInt32]) -> UInt32?
+  ) {
+    self.prefillTokensMax = prefillTokensMax
     self.contextTokens = contextTokens
     self.next = next
   }
@@ -45,7 +58,12 @@ final class ScriptedModel: SequenceModel {
   func resume(_ first: UInt32) { state.notify { _ = $0.stalled.remove(first) } }
 
   func makeSequence(capacityTokens: Int) throws -> any ModelSequence {
-    state.withLock { $0.sequences += 1 }
+    let isFull = state.withLock { state in
+      if !state.isFull { state.sequences += 1 }
+      state.sequencesMost = max(state.sequencesMost, state.sequences)
+      return state.isFull
+    }
+    guard !isFull else { throw ModelError(.memoryLimit, "no memory") }
     return Sequence(self, capacityTokens)
   }
 

@@ -6,12 +6,14 @@ package struct GenerationError: Error, Sendable, CustomStringConvertible {
     case invalidArgument
     /// The prompt leaves no room in the model's context.
     case contextExceeded
-    /// The waiting queue is full; the same request may succeed later.
+    /// The waiting queue is full, or the system has no memory for the sequence; the same request may succeed later.
     case overloaded
     /// The engine was shut down.
     case shutDown
     /// The system has no thread for the engine.
     case unavailable
+    /// The reader took nothing for too long.
+    case readerStalled
     /// The model failed on this sequence.
     case modelFailure
   }

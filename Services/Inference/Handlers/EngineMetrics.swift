@@ -6,12 +6,19 @@ import Synchronization
 ///
 /// Safe to use from any thread.
 package final class EngineMetrics: Sendable {
-  private struct Entry {
-    let model: String
+  private struct WeakEngine {
     weak var engine: GenerationEngine?
   }
 
-  private let entries = Mutex<[Entry]>([])
+  /// A model's counts, which outlive its engines.
+  private struct Entry {
+    let counters = EngineCounters()
+    /// One per version that is loaded, or was lately.
+    var engines: [WeakEngine] = []
+  }
+
+  /// By the name of the model; no more than there are registered models.
+  private let entries = Mutex<[String: Entry]>([:])
 
   /// Shows the figures of the engines that are added in `metrics`.
   package init(_ metrics: MetricsRegistry) {
@@ -34,11 +41,16 @@ package final class EngineMetrics: Sendable {
     counter(metrics, "requests_refused", "Requests refused because the queue was full.", \.refused)
   }
 
-  /// Shows an engine's figures for as long as it exists.
+  /// What the engines of all versions of a model count in.
+  package func counters(model: String) -> EngineCounters {
+    entries.withLock { $0[model, default: Entry()].counters }
+  }
+
+  /// Shows an engine's queue for as long as the engine exists.
   package func add(_ engine: GenerationEngine, model: String) {
     entries.withLock { entries in
-      entries.removeAll { $0.engine == nil }
-      entries.append(Entry(model: model, engine: engine))
+      entries[model, default: Entry()].engines.removeAll { $0.engine == nil }
+      entries[model, default: Entry()].engines.append(WeakEngine(engine: engine))
     }
   }
 
@@ -68,9 +80,10 @@ package final class EngineMetrics: Sendable {
   private func samples(
     _ figure: (EngineStatus) -> Int
   ) -> [(labels: [String], value: Double)] {
-    let figures = entries.withLock { $0 }.compactMap { entry in
-      entry.engine.map { (entry.model, figure($0.status)) }
+    entries.withLock { $0 }.map { model, entry in
+      var status = entry.counters.value
+      status.waiting = entry.engines.reduce(0) { $0 + ($1.engine?.status.waiting ?? 0) }
+      return ([model], Double(figure(status)))
     }
-    return Dictionary(figures, uniquingKeysWith: +).map { ([$0.key], Double($0.value)) }
   }
 }

@@ -36,6 +36,7 @@ extension GenerationError {
     case .invalidArgument, .contextExceeded: .invalidArgument
     case .overloaded: .resourceExhausted
     case .shutDown, .unavailable: .unavailable
+    case .readerStalled: .aborted
     case .modelFailure: .internal
     }
   }

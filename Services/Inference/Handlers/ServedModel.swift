@@ -28,9 +28,7 @@ extension ServedModel {
     LoadedModels(registry: registry, modelsMax: modelsMax) { version in
       try await loading.run {
         try ModelFiles.verify(version)
-        let model = try rpcErrors { try ServedModel(version, threads: threads) }
-        if case .generation(let engine) = model { metrics.add(engine, model: version.name) }
-        return model
+        return try rpcErrors { try ServedModel(version, threads: threads, metrics: metrics) }
       }
     }
   }
@@ -41,12 +39,22 @@ extension ServedModel {
   }
 
   /// Loads the files of a version.
-  init(_ version: RegistryV1.ModelVersion, threads: ThreadPool) throws {
+  init(
+    _ version: RegistryV1.ModelVersion,
+    threads: ThreadPool,
+    metrics: EngineMetrics
+  ) throws {
     let tokenizer = try Tokenizer(folder: version.path)
     switch version.task {
     case "text-generation":
       let model = try CausalLanguageModel(folder: version.path, threads: threads)
-      self = .generation(try GenerationEngine(model: model, tokenizer: tokenizer))
+      let engine = try GenerationEngine(
+        model: model,
+        tokenizer: tokenizer,
+        counters: metrics.counters(model: version.name)
+      )
+      metrics.add(engine, model: version.name)
+      self = .generation(engine)
     case "token-classification":
       let model = try TokenClassificationModel(folder: version.path, threads: threads)
       self = .tokenClassification(TokenClassifier(model: model, tokenizer: tokenizer))

@@ -4,6 +4,10 @@ internal import Tokenizers
 struct GenerationJob: Sendable {
   let request: GenerationRequest
   let channel: EventChannel
+  /// The most tokens to generate: what was asked for, as far as the context has room.
+  let completionTokensMax: Int
+  /// What the sequence takes while it is generated.
+  let cacheBytes: Int
 }
 
 /// A generation that runs: prompt in pieces, then token by token.
@@ -20,6 +24,9 @@ final class ActiveSequence {
   }
 
   let channel: EventChannel
+  let cacheBytes: Int
+  /// Since when the reader has left no room; nil while there is some.
+  var stalledSince: ContinuousClock.Instant?
   var promptTokens: Int { request.promptIDs.count }
   private(set) var completionTokens = 0
 
@@ -38,8 +45,8 @@ final class ActiveSequence {
     request = job.request
     channel = job.channel
     endIDs = model.endOfSequenceIDs
-    let room = model.contextTokens - request.promptIDs.count
-    completionTokensMax = min(room, request.maxTokens ?? room)
+    completionTokensMax = job.completionTokensMax
+    cacheBytes = job.cacheBytes
     sequence = try model.makeSequence(
       capacityTokens: request.promptIDs.count + completionTokensMax
     )

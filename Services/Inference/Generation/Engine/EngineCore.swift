@@ -1,4 +1,4 @@
-internal import Synchronization
+internal import Tensors
 internal import Tokenizers
 
 /// What the engine thread shares with callers: the queue, the wake-up flag, the counters.
@@ -18,18 +18,27 @@ final class EngineCore: Sendable {
   let model: any SequenceModel
   let tokenizer: Tokenizer
   let limits: EngineLimits
+  /// Tokens of the longest sequence that the model and the limits allow.
+  let contextTokens: Int
   let control = Monitor(Control())
-  private let counters = Mutex(EngineStatus())
+  private let counters: EngineCounters
 
-  init(model: any SequenceModel, tokenizer: Tokenizer, limits: EngineLimits) {
+  init(
+    model: any SequenceModel,
+    tokenizer: Tokenizer,
+    limits: EngineLimits,
+    counters: EngineCounters
+  ) {
     precondition(
       limits.activeMax > 0 && limits.waitingMax > 0 && limits.bufferedEventsMax > 0
-        && limits.prefillTokensMax > 0,
+        && limits.cacheBytesMax > 0,
       "engine limits must be positive"
     )
     self.model = model
     self.tokenizer = tokenizer
     self.limits = limits
+    self.counters = counters
+    contextTokens = min(model.contextTokens, limits.cacheBytesMax / model.cacheBytesPerToken)
   }
 
   // MARK: The callers' side
@@ -40,6 +49,14 @@ final class EngineCore: Sendable {
     let channel = EventChannel(capacity: limits.bufferedEventsMax) {
       control.notify { $0.isSignaled = true }
     }
+    let room = contextTokens - request.promptIDs.count
+    let completionTokensMax = min(room, request.maxTokens ?? room)
+    let job = GenerationJob(
+      request: request,
+      channel: channel,
+      completionTokensMax: completionTokensMax,
+      cacheBytes: (request.promptIDs.count + completionTokensMax) * model.cacheBytesPerToken
+    )
     let refusal: GenerationError? = control.notify { control in
       guard !control.isShuttingDown else { return Self.shutDownError }
       dropCancelled(&control)
@@ -49,7 +66,7 @@ final class EngineCore: Sendable {
           "\(limits.activeMax) generations run and \(limits.waitingMax) wait; no more are accepted"
         )
       }
-      control.waiting.append(GenerationJob(request: request, channel: channel))
+      control.waiting.append(job)
       return nil
     }
     if let refusal {
@@ -64,7 +81,7 @@ final class EngineCore: Sendable {
       dropCancelled(&control)
       return control.waiting.count
     }
-    var status = counters.withLock { $0 }
+    var status = counters.value
     status.waiting = waiting
     return status
   }
@@ -83,20 +100,42 @@ final class EngineCore: Sendable {
 
   // MARK: The engine thread's side
 
-  /// The requests to start now, at most `free`; nil when the engine is to end.
+  private enum Turn {
+    case start([GenerationJob])
+    case end
+  }
+
+  /// The requests to start now, at most `free`, beside sequences that take `cacheBytes`; nil when the engine is to end.
   ///
-  /// Blocks while there are none, if `mayWait`, until something changes. The signal is taken before the
-  /// caller looks at its channels, so that a change during the look ends the next wait at once.
-  func nextJobs(free: Int, mayWait: Bool) -> [GenerationJob]? {
-    control.wait { control -> [GenerationJob]?? in
-      if control.isShuttingDown { return .some(nil) }
+  /// Blocks while there are none, if `mayWait`, until something changes or the time `deadline` has come. The signal is
+  /// taken before the caller looks at its channels, so that a change during the look ends the next wait at once.
+  func nextJobs(
+    free: Int,
+    cacheBytes: Int,
+    mayWait: Bool,
+    until deadline: ContinuousClock.Instant?
+  ) -> [GenerationJob]? {
+    let turn = control.wait(until: deadline) { control -> Turn? in
+      if control.isShuttingDown { return .end }
       dropCancelled(&control)
-      let jobs = Array(control.waiting.prefix(free))
-      guard !jobs.isEmpty || control.isSignaled || !mayWait else { return .none }
+      // In their order: one that does not fit yet is not passed by smaller ones for ever.
+      var room = limits.cacheBytesMax - cacheBytes
+      let jobs = Array(
+        control.waiting.prefix(free).prefix { job in
+          room -= job.cacheBytes
+          return room >= 0
+        }
+      )
+      guard !jobs.isEmpty || control.isSignaled || !mayWait else { return nil }
       control.waiting.removeFirst(jobs.count)
       control.isSignaled = false
       control.rounds += 1
-      return .some(jobs)
+      return .start(jobs)
+    }
+    switch turn {
+    case .start(let jobs): return jobs
+    case .end: return nil
+    case nil: return []
     }
   }
 
@@ -115,7 +154,7 @@ final class EngineCore: Sendable {
   }
 
   /// Changes the counters.
-  func count(_ change: (inout EngineStatus) -> Void) { counters.withLock { change(&$0) } }
+  func count(_ change: (inout EngineStatus) -> Void) { counters.count(change) }
 
   static let shutDownError = GenerationError(.shutDown, "the engine was shut down")
 

@@ -6,9 +6,12 @@ package struct EngineLimits: Sendable, Equatable {
   package var waitingMax = 64
   /// Events that a stream holds for a reader that is behind; its sequence then pauses.
   package var bufferedEventsMax = 64
-  /// Prompt tokens that one step runs: how long others wait for a long prompt, and how late a
-  /// cancellation takes effect.
-  package var prefillTokensMax = 256
+  /// Bytes of the KV caches of the sequences that are generated at the same time; a request waits until its own fits.
+  ///
+  /// It bounds the context, too: no sequence is longer than fits alone.
+  package var cacheBytesMax = 2 << 30
+  /// How long a sequence keeps its place for a reader that takes nothing.
+  package var stallMax = Duration.seconds(30)
 
   /// The defaults.
   package init() {}

@@ -1,3 +1,5 @@
+internal import Models
+
 /// The engine thread's work: schedule, run, sample, postprocess, round and round.
 ///
 /// Every round steps each sequence once, so that all advance alike. Owns the sequences; lives on the engine
@@ -15,13 +17,15 @@ struct EngineLoop: ~Copyable {
     var hasWork = false
     while let jobs = core.nextJobs(
       free: core.limits.activeMax - active.count,
-      mayWait: !hasWork
+      cacheBytes: active.reduce(0) { $0 + $1.cacheBytes },
+      mayWait: !hasWork,
+      until: active.compactMap(\.stalledSince).min().map { $0 + core.limits.stallMax }
     ) {
       for job in jobs { start(job) }
       hasWork = runRound()
     }
     core.count { [active] in
-      $0.running = 0
+      $0.running -= active.count
       $0.failed += active.count
     }
     for sequence in active { sequence.channel.finish(throwing: EngineCore.shutDownError) }
@@ -54,9 +58,14 @@ struct EngineLoop: ~Copyable {
         continue
       }
       guard sequence.channel.hasRoom else {
-        remaining.append(sequence)
+        if endIfStalled(sequence) {
+          hasWork = true  // A place is free.
+        } else {
+          remaining.append(sequence)
+        }
         continue
       }
+      sequence.stalledSince = nil
       hasWork = true
       if !runStep(sequence) { remaining.append(sequence) }
     }
@@ -64,11 +73,30 @@ struct EngineLoop: ~Copyable {
     return hasWork
   }
 
+  /// Ends a sequence whose reader has left no room for too long; returns whether it did.
+  private func endIfStalled(_ sequence: ActiveSequence) -> Bool {
+    let now = ContinuousClock.now
+    let since = sequence.stalledSince ?? now
+    sequence.stalledSince = since
+    guard now - since >= core.limits.stallMax else { return false }
+    core.count {
+      $0.running -= 1
+      $0.failed += 1
+    }
+    sequence.channel.finish(
+      throwing: GenerationError(
+        .readerStalled,
+        "the generation was ended: its reader took nothing for \(core.limits.stallMax)"
+      )
+    )
+    return true
+  }
+
   /// Steps one sequence and sends what came of it; returns whether it ended.
   private mutating func runStep(_ sequence: ActiveSequence) -> Bool {
     let step: ActiveSequence.Step
     do {
-      step = try sequence.step(prefillTokensMax: core.limits.prefillTokensMax, logits: &logits)
+      step = try sequence.step(prefillTokensMax: core.model.prefillTokensMax, logits: &logits)
     } catch {
       core.count {
         $0.running -= 1
@@ -104,6 +132,9 @@ struct EngineLoop: ~Copyable {
 
   private static func modelFailure(_ error: any Error) -> GenerationError {
     if let error = error as? GenerationError { return error }
+    if let error = error as? ModelError, error.code == .memoryLimit {
+      return GenerationError(.overloaded, error.message, cause: error)
+    }
     return GenerationError(.modelFailure, "the model failed: \(error)", cause: error)
   }
 }

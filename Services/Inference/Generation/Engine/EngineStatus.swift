@@ -1,3 +1,5 @@
+internal import Synchronization
+
 /// What an engine is doing, and has done since it started.
 package struct EngineStatus: Sendable, Equatable {
   /// Sequences being generated, those included that wait for their reader.
@@ -20,4 +22,19 @@ package struct EngineStatus: Sendable, Equatable {
   package var failed = 0
   /// Requests refused because the queue was full.
   package var refused = 0
+}
+
+/// Counts what engines do; engines that come one after the other may share it, so that its counts never fall.
+///
+/// Safe to use from any thread.
+package final class EngineCounters: Sendable {
+  private let status = Mutex(EngineStatus())
+
+  /// Counts from zero.
+  package init() {}
+
+  /// The counts; `waiting` is not among them.
+  package var value: EngineStatus { status.withLock { $0 } }
+
+  func count(_ change: (inout EngineStatus) -> Void) { status.withLock { change(&$0) } }
 }

@@ -1,4 +1,5 @@
 package import Models
+internal import Tensors
 package import Tokenizers
 
 /// Generates texts with one model: a thread of its own, a bounded queue, several sequences in turns.
@@ -10,21 +11,28 @@ package final class GenerationEngine: Sendable {
 
   /// Starts the engine thread; throws `unavailable` when the system has no thread to give.
   ///
-  /// The engine must be the only one who runs `model`.
+  /// The engine must be the only one who runs `model`. What it does is counted in `counters`.
   package convenience init(
     model: CausalLanguageModel,
     tokenizer: Tokenizer,
-    limits: EngineLimits = EngineLimits()
+    limits: EngineLimits = EngineLimits(),
+    counters: EngineCounters = EngineCounters()
   ) throws(GenerationError) {
-    try self.init(CausalSequenceModel(model: model), tokenizer: tokenizer, limits: limits)
+    try self.init(
+      CausalSequenceModel(model: model),
+      tokenizer: tokenizer,
+      limits: limits,
+      counters: counters
+    )
   }
 
   init(
     _ model: any SequenceModel,
     tokenizer: Tokenizer,
-    limits: EngineLimits
+    limits: EngineLimits,
+    counters: EngineCounters = EngineCounters()
   ) throws(GenerationError) {
-    let core = EngineCore(model: model, tokenizer: tokenizer, limits: limits)
+    let core = EngineCore(model: model, tokenizer: tokenizer, limits: limits, counters: counters)
     self.core = core
     try EngineThread.start {
       let loop = EngineLoop(core)
@@ -37,17 +45,17 @@ package final class GenerationEngine: Sendable {
   /// Queues a request; its stream yields texts, then `finished`.
   ///
   /// Throws `contextExceeded` or `invalidArgument` for a prompt that the model cannot take, `overloaded`
-  /// when the queue is full, `shutDown`. Reading the stream throws `modelFailure`, `shutDown` or
-  /// `CancellationError`.
+  /// when the queue is full, `shutDown`. Reading the stream throws `modelFailure`, `overloaded`,
+  /// `readerStalled`, `shutDown` or `CancellationError`.
   package func generate(_ request: GenerationRequest) throws(GenerationError) -> GenerationStream {
     try request.check(
       vocabularySize: core.model.vocabularySize,
-      contextTokens: core.model.contextTokens
+      contextTokens: core.contextTokens
     )
     return GenerationStream(try core.submit(request))
   }
 
-  /// What the engine is doing and has done; cheap.
+  /// What the engine is doing and has done, with all who share its counters; cheap.
   package var status: EngineStatus { core.status }
 
   /// Ends all generations with `shutDown` and the engine thread; returns when it has ended.

@@ -8,6 +8,10 @@ protocol SequenceModel: Sendable {
   var vocabularySize: Int { get }
   var contextTokens: Int { get }
   var endOfSequenceIDs: [UInt32] { get }
+  /// The most tokens of one step.
+  var prefillTokensMax: Int { get }
+  /// What a sequence takes for each token of its capacity.
+  var cacheBytesPerToken: Int { get }
 
   /// A new sequence with room for `capacityTokens` tokens.
   func makeSequence(capacityTokens: Int) throws -> any ModelSequence
@@ -26,6 +30,8 @@ struct CausalSequenceModel: SequenceModel {
   var vocabularySize: Int { model.configuration.vocabularySize }
   var contextTokens: Int { model.configuration.contextTokens }
   var endOfSequenceIDs: [UInt32] { model.configuration.endOfSequenceIDs }
+  var prefillTokensMax: Int { model.prefillTokensMax }
+  var cacheBytesPerToken: Int { model.cacheBytesPerToken }
 
   func makeSequence(capacityTokens: Int) throws -> any ModelSequence {
     Sequence(model: model, state: try model.makeSequence(capacityTokens: capacityTokens))
