@@ -84,5 +84,6 @@ extension GatewaySettings {
     connection.bodyBytesMax = limits.body.bytesMax
     connectionsMax = configuration[GatewayOptions.connections]
     workMax = configuration[GatewayOptions.requests]
+    logsAccess = configuration[StandardOptions.logAccess]
   }
 }

@@ -10,6 +10,8 @@ struct GatewaySettings: Sendable {
   var registry = ServiceAddress(host: "127.0.0.1", port: 7104)
   /// How long a call waits for a connection: a service that is started again is waited for.
   var readyTimeout: Duration = .seconds(5)
+  /// How long the registry's list of models counts.
+  var catalogAges = ModelCatalog.Ages()
   var limits = RequestLimits()
   var connection = ConnectionHandler.Limits()
   /// Most open connections; further ones wait in the system's queue.
@@ -21,6 +23,8 @@ struct GatewaySettings: Sendable {
   var headerBytesMax = 64 << 10
   /// Most header fields.
   var headerFieldsMax = 100
+  /// Whether each request is logged.
+  var logsAccess = true
   /// Longest time between two requests of a connection, and between two parts of a request.
   var idleTimeout: TimeAmount = .seconds(75)
 }

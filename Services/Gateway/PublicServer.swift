@@ -31,15 +31,19 @@ struct PublicServer: Sendable {
       readyTimeout: settings.readyTimeout,
       group: group
     )
-    let catalog = ModelCatalog(backends)
+    let catalog = ModelCatalog(backends, ages: settings.catalogAges)
     let gatewayMetrics = GatewayMetrics(metrics)
-    let load = RequestLoad(workMax: settings.workMax, metrics: gatewayMetrics)
+    let load = RequestLoad(
+      workMax: settings.workMax,
+      metrics: gatewayMetrics,
+      accessLogger: settings.logsAccess ? logger : nil
+    )
     self.backends = backends
     self.settings = settings
     self.group = group
     self.logger = logger
     self.load = load
-    probe = BackendProbe(backends: backends, catalog: catalog, health: health, logger: logger)
+    probe = BackendProbe(backends: backends, health: health)
     router = GatewayRouter(
       chat: ChatHandler(
         backends: backends,

@@ -25,6 +25,8 @@ final class FakeSuite: Sendable {
     var classified: [InferenceV1.ClassifyTokensRequest] = []
     var requestIDs: [String?] = []
     var deadlines: [Duration?] = []
+    /// Lists of models.
+    var lists = 0
     /// Generations that were cancelled.
     var cancelled = 0
   }
@@ -180,6 +182,8 @@ private struct FakeInference: InferenceV1.InferenceService {
 }
 
 private struct FakeRegistry: RegistryV1.RegistryService {
+  let suite: FakeSuite
+
   func importModel(
     _ request: RegistryV1.ImportModelRequest,
     context: ServerContext
@@ -199,6 +203,7 @@ private struct FakeRegistry: RegistryV1.RegistryService {
     _ request: RegistryV1.ListModelsRequest,
     context: ServerContext
   ) async throws -> RegistryV1.ListModelsResponse {
+    suite.calls.withLock { $0.lists += 1 }
     var chat = RegistryV1.ModelVersion()
     chat.name = "chat"
     chat.version = 1
@@ -258,7 +263,7 @@ struct TestGateway: Sendable {
     var router = RPC.Router()
     router.register(FakeTokenizer(suite: suite))
     router.register(FakeInference(suite: suite))
-    router.register(FakeRegistry())
+    router.register(FakeRegistry(suite: suite))
     router.register(FakeHealth(isServing: suite.isServing))
     let rpc = RPCServer(router: router, configuration: .init(), group: group)
     let port = try await rpc.start().port ?? 0

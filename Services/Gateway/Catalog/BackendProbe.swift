@@ -1,12 +1,9 @@
-import Logging
 import RPC
 import ServiceAPI
 import ServiceKit
 
 /// Asks the services behind the gateway, all the time, whether they serve; a gateway is ready when
 /// they all do.
-///
-/// Reads the list of models along the way.
 struct BackendProbe: Sendable {
   /// Time between two rounds.
   static let interval: Duration = .seconds(1)
@@ -14,9 +11,7 @@ struct BackendProbe: Sendable {
   static let timeout: Duration = .seconds(5)
 
   let backends: Backends
-  let catalog: ModelCatalog
   let health: HealthRegistry
-  let logger: Logger
 
   /// Makes the gateway unready until the first round.
   func begin() {
@@ -38,15 +33,6 @@ struct BackendProbe: Sendable {
         group.addTask {
           let failure = await Self.failure(of: channel)
           if !Task.isCancelled { health.setReadiness(name, failure: failure) }
-        }
-      }
-      group.addTask {
-        do {
-          try await Deadline.$current.withValue(.after(Self.timeout)) {
-            try await catalog.refresh()
-          }
-        } catch {
-          logger.debug("the list of models was not read", metadata: ["cause": "\(error)"])
         }
       }
     }

@@ -1,5 +1,6 @@
 import RPC
 import ServiceAPI
+import ServiceKit
 import Synchronization
 
 /// A model that clients can name.
@@ -60,26 +61,52 @@ struct ModelList: Sendable, Equatable {
 
 /// The registry's models, kept for a moment: a chat costs two internal calls, not three.
 ///
-/// Callable from any task. The list is renewed in the background (``refresh()``); a request asks
-/// the registry itself only for a name that the list does not have.
+/// Callable from any task. While the registry does not answer, the last list goes on to serve.
 final class ModelCatalog: Sendable {
-  /// A list younger than this is not asked for again for the sake of an unknown name.
-  static let missAge: Duration = .milliseconds(250)
+  /// How long what was read counts.
+  struct Ages: Sendable {
+    /// A list older than this is read anew by the next request.
+    var list: Duration = .seconds(2)
+    /// A list younger than this is not read anew for the sake of an unknown name.
+    var miss: Duration = .milliseconds(250)
+  }
+
+  /// The longest that renewing a list may hold a request up.
+  static let renewalTimeout: Duration = .seconds(1)
 
   private struct State {
     var list: ModelList?
+    /// When the list was read, or could not be.
     var readAt = ContinuousClock.now
+    /// A request renews the list; others use the old one meanwhile.
+    var isRenewing = false
+
+    var age: Duration { ContinuousClock.now - readAt }
   }
 
   private let backends: Backends
+  private let ages: Ages
   private let state = Mutex(State())
 
-  init(_ backends: Backends) { self.backends = backends }
+  init(_ backends: Backends, ages: Ages = Ages()) {
+    self.backends = backends
+    self.ages = ages
+  }
 
-  /// The list as last read; asks the registry if it was never read.
+  /// All models.
   func list() async throws(GatewayError) -> ModelList {
-    if let list = state.withLock({ $0.list }) { return list }
-    return try await refreshed()
+    let (known, renews) = state.withLock { state -> (ModelList?, Bool) in
+      let renews = state.list != nil && state.age >= ages.list && !state.isRenewing
+      if renews { state.isRenewing = true }
+      return (state.list, renews)
+    }
+    guard let known else { return try await read(backends.callOptions) }
+    guard renews else { return known }
+    defer { state.withLock { $0.isRenewing = false } }
+    // The call fails at once where there is no connection: an old list is better than a wait.
+    if let list = try? await read(.inheriting(timeout: Self.renewalTimeout)) { return list }
+    state.withLock { $0.readAt = .now }
+    return known
   }
 
   /// What a client's name for a model means; nil if the registry cannot be asked and the name is
@@ -87,10 +114,10 @@ final class ModelCatalog: Sendable {
   ///
   /// Throws `modelNotFound` if there is no such model.
   func model(_ reference: String) async throws(GatewayError) -> Model? {
-    let (list, age) = state.withLock { ($0.list, ContinuousClock.now - $0.readAt) }
-    if let model = list?[reference] { return model }
-    if list != nil, age < Self.missAge { throw .modelNotFound(reference) }
-    guard let list = try? await refreshed() else { return nil }
+    guard let list = try? await list() else { return nil }
+    if let model = list[reference] { return model }
+    if state.withLock({ $0.age }) < ages.miss { throw .modelNotFound(reference) }
+    guard let list = try? await read(backends.callOptions) else { return nil }
     guard let model = list[reference] else { throw .modelNotFound(reference) }
     return model
   }
@@ -110,22 +137,17 @@ final class ModelCatalog: Sendable {
     return model
   }
 
-  /// Reads the list anew.
-  func refresh() async throws(RPCError) {
-    let response = try await backends.registry.listModels(
-      .init(),
-      options: backends.callOptions
-    )
-    let list = ModelList(response.versions.map(Model.init))
-    state.withLock { $0 = State(list: list, readAt: .now) }
-  }
-
-  private func refreshed() async throws(GatewayError) -> ModelList {
+  private func read(_ options: CallOptions) async throws(GatewayError) -> ModelList {
     do throws(RPCError) {
-      try await refresh()
+      let response = try await backends.registry.listModels(.init(), options: options)
+      let list = ModelList(response.versions.map(Model.init))
+      state.withLock {
+        $0.list = list
+        $0.readAt = .now
+      }
+      return list
     } catch {
       throw GatewayError(error, from: "registry")
     }
-    return state.withLock { $0.list } ?? ModelList([])
   }
 }

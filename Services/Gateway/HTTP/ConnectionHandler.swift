@@ -58,7 +58,11 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
   init(limits: Limits) { self.limits = limits }
 
-  func handlerRemoved(context: ChannelHandlerContext) { clientClosed() }
+  func handlerRemoved(context: ChannelHandlerContext) {
+    clientClosed()
+    closing?.cancel()
+    closing = nil
+  }
 
   // MARK: - Inbound
 

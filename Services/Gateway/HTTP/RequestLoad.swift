@@ -1,7 +1,8 @@
+import Logging
 import ServiceKit
 import Synchronization
 
-/// The requests that are being worked on, and their limit and metrics.
+/// The requests that are being worked on: their limit, metrics and access lines.
 final class RequestLoad: Sendable {
   /// The entry of the request that the current task works for.
   @TaskLocal static var current: Entry?
@@ -9,11 +10,13 @@ final class RequestLoad: Sendable {
   private let workMax: Int
   private let work = Atomic<Int>(0)
   private let metrics: GatewayMetrics
+  private let accessLogger: Logger?
 
   /// `workMax`: most requests at once that make a model work.
-  init(workMax: Int, metrics: GatewayMetrics) {
+  init(workMax: Int, metrics: GatewayMetrics, accessLogger: Logger?) {
     self.workMax = workMax
     self.metrics = metrics
+    self.accessLogger = accessLogger
   }
 
   /// Requests being worked on that count against the limit.
@@ -35,29 +38,50 @@ final class RequestLoad: Sendable {
       }
     }
     metrics.inFlight.add(1)
-    return Entry(self, isWork: isWork, route: route?.rawValue ?? Route.unmatched, method: method)
+    return Entry(self, isWork: isWork, route: route, method: method)
   }
 
   /// Counts a request that was not let in.
   func refused(route: Route?, method: String, status: Int) {
-    metrics.record(
-      route: route?.rawValue ?? Route.unmatched,
-      method: method,
-      status: status,
-      duration: .zero
-    )
+    record(route, method, status, .zero, RequestContext.current)
+  }
+
+  private func record(
+    _ route: Route?,
+    _ method: String,
+    _ status: Int,
+    _ duration: Duration,
+    _ context: RequestContext?
+  ) {
+    let path = route?.rawValue ?? Route.unmatched
+    metrics.record(route: path, method: method, status: status, duration: duration)
+    guard let accessLogger else { return }
+    // Probes ask for the health all the time.
+    let level: Logger.Level = status >= 500 ? .warning : route == .health ? .debug : .info
+    guard level >= accessLogger.logLevel else { return }
+    RequestContext.$current.withValue(context) {
+      accessLogger.log(
+        level: level,
+        "request",
+        metadata: [
+          "route": "\(path)", "method": "\(method.quotable)", "status": "\(status)",
+          "duration_ms": "\(duration / .milliseconds(1))",
+        ]
+      )
+    }
   }
 
   /// One request that was let in.
   final class Entry: Sendable {
     private let load: RequestLoad
     private let isWork: Bool
-    private let route: String
+    private let route: Route?
     private let method: String
+    private let context = RequestContext.current
     private let start = ContinuousClock.now
     private let isFinished = Atomic<Bool>(false)
 
-    fileprivate init(_ load: RequestLoad, isWork: Bool, route: String, method: String) {
+    fileprivate init(_ load: RequestLoad, isWork: Bool, route: Route?, method: String) {
       self.load = load
       self.isWork = isWork
       self.route = route
@@ -74,7 +98,7 @@ final class RequestLoad: Sendable {
       guard !isFinished.exchange(true, ordering: .relaxed) else { return }
       if isWork { load.work.wrappingSubtract(1, ordering: .relaxed) }
       load.metrics.inFlight.add(-1)
-      load.metrics.record(route: route, method: method, status: status, duration: elapsed)
+      load.record(route, method, status, elapsed, context)
     }
   }
 }

@@ -59,6 +59,31 @@ import Testing
     }
   }
 
+  @Test("the registry is asked once in a while, and for names that are not known")
+  func catalog() async throws {
+    let ages = ModelCatalog.Ages(list: .seconds(600), miss: .zero)
+    try await TestGateway.run(adjust: { $0.catalogAges = ages }) { gateway in
+      for _ in 0..<5 { _ = try await gateway.get("/v1/models/chat") }
+      _ = try await gateway.post(chatPath, chatBody())
+      #expect(gateway.suite.asked.lists == 1)
+      #expect(try await gateway.get("/v1/models/nobody").status == .notFound)
+      #expect(gateway.suite.asked.lists == 2)
+    }
+  }
+
+  @Test("the registry's last answer outlives it") func catalogWithoutRegistry() async throws {
+    let ages = ModelCatalog.Ages(list: .zero, miss: .zero)
+    try await TestGateway.run(adjust: { $0.catalogAges = ages }) { gateway in
+      _ = try await gateway.get("/v1/models")
+      await gateway.server.backends.registry.channel.close()
+      #expect(try await gateway.get("/v1/models/chat").status == .ok)
+      #expect(try await gateway.get("/v1/models").status == .ok)
+      #expect(try await gateway.post(chatPath, chatBody()).status == .ok)
+      #expect(try await gateway.get("/v1/models/nobody").status == .serviceUnavailable)
+      #expect(gateway.suite.asked.lists == 1)
+    }
+  }
+
   @Test("health follows the services", arguments: [true, false])
   func health(_ isServing: Bool) async throws {
     try await TestGateway.run(FakeSuite(isServing: isServing)) { gateway in
