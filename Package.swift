@@ -33,9 +33,11 @@ let system: [Target] = [
 
 /// Mathematics: never imports the wire.
 let mathematics: [Target] = [
-  shared("Tokenizers", exclude: ["Unicode/generate_tables.py"], []),
-  tests("Tokenizers"),
-  shared("Checkpoints", path: "Shared/Models/Checkpoints", []),
+  shared("JSON", []),
+  tests("JSON"),
+  shared("Tokenizers", exclude: ["Unicode/generate_tables.py"], ["JSON"]),
+  tests("Tokenizers", ["JSON"]),
+  shared("Checkpoints", path: "Shared/Models/Checkpoints", ["JSON"]),
   tests("Checkpoints"),
   // Optimized in debug builds too: the tests run whole models.
   .target(name: "CKernels", path: "Shared/CKernels", cSettings: [.unsafeFlags(["-O3"])]),

@@ -1,3 +1,5 @@
+import JSON
+
 /// Tokens that are found in the text itself, before anything else looks at it.
 ///
 /// Follows `tokenizer/added_vocabulary.rs` of Hugging Face tokenizers: at each place the longest
@@ -47,6 +49,7 @@ struct AddedTokens: Sendable {
     var indexByContent: [[UInt8]: Int] = [:]
     var rawTrie = ByteTrie()
     var normalizedTrie = ByteTrie()
+    var patternBytes = 0
     for (index, entry) in entries.enumerated() {
       var token = try Self.token(try JSONSection(entry, path: "\(path)[\(index)]"), vocabulary)
       let content = Array(token.content.utf8)
@@ -56,16 +59,25 @@ struct AddedTokens: Sendable {
       guard indexByContent.updateValue(index, forKey: content) == nil else {
         throw TokenizerError(
           .invalidFile,
-          "\(path)[\(index)]: the token \"\(token.content)\" is there twice"
+          "\(path)[\(index)]: the token \"\(token.content.excerpt())\" is there twice"
         )
       }
       if token.isNormalized {
         let pattern =
           normalizer?.normalize(content, 0..<content.count, firstScalar: 0).utf8 ?? content
         token.decoded = String(decoding: pattern, as: UTF8.self)
+        patternBytes += pattern.count
+        // Of tokens that are the same when normalized the last wins, as in Hugging Face.
         normalizedTrie.insert(pattern, value: index)
       } else {
+        patternBytes += content.count
         rawTrie.insert(content, value: index)
+      }
+      guard patternBytes <= TokenizerLimits.addedTokensBytesMax else {
+        throw TokenizerError(
+          .limitExceeded,
+          "\(path) has tokens of over \(TokenizerLimits.addedTokensBytesMax) bytes in all"
+        )
       }
       tokens.append(token)
     }
@@ -101,13 +113,13 @@ struct AddedTokens: Sendable {
     if let known = vocabulary.id(of: Array(content.utf8)), known != id {
       throw TokenizerError(
         .invalidFile,
-        "\(section.path): \"\(content)\" has id \(id) here and \(known) in the vocabulary"
+        "\(section.path): \"\(content.excerpt())\" has id \(id) here and \(known) in the vocabulary"
       )
     }
     if let other = vocabulary.token(of: UInt32(id)), !other.utf8.elementsEqual(content.utf8) {
       throw TokenizerError(
         .invalidFile,
-        "\(section.path): the id \(id) of \"\(content)\" is taken by \"\(other)\""
+        "\(section.path): the id \(id) of \"\(content.excerpt())\" is taken by \"\(other.excerpt())\""
       )
     }
     let isSpecial = try section.bool("special")
@@ -222,7 +234,9 @@ struct ByteTrie: Sendable {
   /// The node each first byte leads to, 0 for none; most bytes of a text lead nowhere.
   private var roots = [Int32](repeating: 0, count: 256)
   private var children: [UInt64: Int32] = [:]
-  private var values: [Int?] = [nil]
+  private var values: [Int32] = [ByteTrie.none]
+  /// The value of a node where no string ends.
+  private static let none: Int32 = -1
 
   mutating func insert(_ bytes: [UInt8], value: Int) {
     guard let first = bytes.first else { return }
@@ -238,11 +252,11 @@ struct ByteTrie: Sendable {
         node = child
       }
     }
-    values[Int(node)] = value
+    values[Int(node)] = Int32(value)
   }
 
   private mutating func makeNode() -> Int32 {
-    values.append(nil)
+    values.append(Self.none)
     return Int32(values.count - 1)
   }
 
@@ -255,7 +269,7 @@ struct ByteTrie: Sendable {
     var longest: (value: Int, end: Int)?
     var index = start + 1
     while true {
-      if let value = values[Int(node)] { longest = (value, index) }
+      if values[Int(node)] != Self.none { longest = (Int(values[Int(node)]), index) }
       guard index < end, let child = children[UInt64(node) << 8 | UInt64(bytes[index])] else {
         return longest
       }

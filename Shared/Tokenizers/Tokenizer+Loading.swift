@@ -1,3 +1,5 @@
+import JSON
+
 #if canImport(Glibc)
 import Glibc
 #elseif canImport(Musl)
@@ -33,9 +35,8 @@ extension Tokenizer {
     config: [UInt8]? = nil,
     chatTemplate: String? = nil
   ) throws(TokenizerError) {
-    let root = try JSONReader.parse(json, name: Self.fileName)
     try self.init(
-      root: root,
+      root: try JSONSection(file: json, name: Self.fileName),
       chat: try ChatTemplate(config: config, chatTemplate: chatTemplate)
     )
   }
@@ -43,10 +44,9 @@ extension Tokenizer {
   private static let fileName = "tokenizer.json"
 
   /// Builds a tokenizer from what a `tokenizer.json` says.
-  init(root: JSONValue, chat: ChatTemplate?) throws(TokenizerError) {
-    let name = Self.fileName
-    let root = try JSONSection(root, path: name)
-    if let version = try root.optionalString("version"), version != "1.0" {
+  init(root: JSONSection, chat: ChatTemplate?) throws(TokenizerError) {
+    let name = root.path
+    if let version = try root.optionalWord("version"), version != "1.0" {
       throw TokenizerError(.unsupported, "\(name): version \"\(version)\" is not supported")
     }
     guard let modelSection = try root.section("model") else {
@@ -99,7 +99,8 @@ extension Tokenizer {
 
   /// The bytes of a file; nil if there is none.
   private static func readFile(_ path: String) throws(TokenizerError) -> [UInt8]? {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    // O_NONBLOCK: opening a named pipe must not wait for its writer.
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else {
       if errno == ENOENT { return nil }
       throw TokenizerError(

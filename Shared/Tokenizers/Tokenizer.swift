@@ -55,14 +55,6 @@ package struct Tokenizer: Sendable {
     pipeline.addedTokens.token(of: id)?.content ?? pipeline.model.vocabulary.token(of: id)
   }
 
-  /// Whether an id marks structure (end of turn, padding), not text.
-  package func isSpecial(_ id: UInt32) -> Bool {
-    pipeline.addedTokens.token(of: id)?.isSpecial ?? false
-  }
-
-  /// How many special tokens are added to each window.
-  package var addedSpecialTokens: Int { pipeline.postProcessor?.addedTokens ?? 0 }
-
   /// Encodes one text in windows; one window, if the options do not bound it.
   ///
   /// Truncation and padding set in tokenizer.json are not used: the caller knows the model.
@@ -95,7 +87,8 @@ package struct Tokenizer: Sendable {
   /// The text of tokens.
   ///
   /// An id that is not in the vocabulary stands for no text.
-  /// - Throws: `limitExceeded` for more than `TokenizerLimits.decodedTokensMax` ids.
+  /// - Throws: `limitExceeded` for more than `TokenizerLimits.decodedTokensMax` ids or
+  ///   `TokenizerLimits.decodedBytesMax` bytes of text.
   package func decode(
     _ ids: [UInt32],
     skipSpecialTokens: Bool = true
@@ -108,7 +101,15 @@ package struct Tokenizer: Sendable {
     }
     var stream = decodeStream(skipSpecialTokens: skipSpecialTokens)
     var output: [UInt8] = []
-    for id in ids { stream.append(id, into: &output) }
+    for id in ids {
+      stream.append(id, into: &output)
+      guard output.count <= TokenizerLimits.decodedBytesMax else {
+        throw TokenizerError(
+          .limitExceeded,
+          "decode: over \(TokenizerLimits.decodedBytesMax) bytes of text"
+        )
+      }
+    }
     stream.finish(into: &output)
     return String(decoding: output, as: UTF8.self)
   }

@@ -1,3 +1,5 @@
+import JSON
+
 /// Why a tokenizer could not be loaded, or a text not encoded, decoded or rendered.
 package struct TokenizerError: Error, Sendable {
   /// What kind of failure it is, for callers that answer kinds differently.
@@ -23,10 +25,10 @@ package struct TokenizerError: Error, Sendable {
   /// What led to it, if another error did.
   package var cause: (any Error)?
 
-  /// Creates an error.
+  /// Creates an error; the message is cut after `TokenizerLimits.messageScalarsMax`.
   package init(_ code: Code, _ message: String, cause: (any Error)? = nil) {
     self.code = code
-    self.message = message
+    self.message = message.excerpt(TokenizerLimits.messageScalarsMax)
     self.cause = cause
   }
 }

@@ -96,6 +96,46 @@ struct ModelConfigurationTests {
     #expect(error?.message.hasPrefix("config.json: \"\(key)\"") == true, "\(error?.message ?? "")")
   }
 
+  @Test("lists and strings are bounded")
+  func bounds() throws {
+    let ids = (0..<64).map(String.init).joined(separator: ",")
+    #expect(try configuration(["eos_token_id": "[\(ids)]"]).endOfSequenceIDs.count == 64)
+    let many = #expect(throws: CheckpointError.self) {
+      try configuration(["eos_token_id": "[\(ids),64]"])
+    }
+    #expect(many?.message.contains("65 ids") == true)
+    let marks = "a" + String(repeating: "\u{301}\u{323}", count: 100_000)
+    for key in ["model_type", "hidden_act"] {
+      let error = #expect(throws: CheckpointError.self) {
+        try configuration([key: "\"\(marks)\""])
+      }
+      #expect(error?.message.contains("bytes; at most") == true)
+    }
+    let architecture = #expect(throws: CheckpointError.self) {
+      try configuration(["architectures": "[\"\(marks)ForCausalLM\"]"])
+    }
+    #expect(architecture?.code == .unsupported)
+    #expect(architecture.map { $0.message.utf8.count < 1_000 } == true)
+  }
+
+  @Test("a classifier that is a decoder, or has relative positions, is refused")
+  func attention() throws {
+    let token = ["architectures": #"["BertForTokenClassification"]"#]
+    func merged(_ key: String, _ value: String) throws -> ModelConfiguration {
+      try configuration(token.merging([key: value]) { $1 })
+    }
+    #expect(try merged("is_decoder", "false").task == .tokenClassification)
+    #expect(
+      try merged("position_embedding_type", #""absolute""#).task == .tokenClassification
+    )
+    for (key, value) in [
+      ("is_decoder", "true"), ("position_embedding_type", #""relative_key""#),
+    ] {
+      let error = #expect(throws: CheckpointError.self) { try merged(key, value) }
+      #expect(error?.code == .unsupported && error?.message.contains(key) == true)
+    }
+  }
+
   @Test("labels must be numbered from 0 without a gap")
   func labels() throws {
     let token = ["architectures": #"["LlamaForTokenClassification"]"#]

@@ -70,6 +70,5 @@ import Testing
     #expect(tokenizer.token(of: 4_096) == nil)
     #expect(tokenizer.token(of: .max) == nil)
     #expect(tokenizer.vocabularySize == 4_096)
-    #expect(tokenizer.isSpecial(2) && !tokenizer.isSpecial(300) && !tokenizer.isSpecial(.max))
   }
 }

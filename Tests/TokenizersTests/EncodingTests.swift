@@ -55,7 +55,6 @@ import Testing
     let text = try tokenizer.encodeText("one two three four", options: options)
     #expect(text.windows.map(\.tokens) == [["[CLS]", "one", "two", "[SEP]"]])
     #expect(text.tokenCount == 6)
-    #expect(tokenizer.addedSpecialTokens == 2)
   }
 
   @Test func theTruncationInTheFileIsNotUsed() throws {

@@ -1,4 +1,5 @@
 import Foundation
+import JSON
 
 @testable import Tokenizers
 
@@ -32,7 +33,7 @@ enum Models {
 extension JSONValue {
   /// Reads a JSON file or text in a test.
   static func read(_ bytes: some Sequence<UInt8>) throws -> JSONValue {
-    try JSONReader.parse(Array(bytes), name: "golden")
+    try JSONReader.parse(Array(bytes))
   }
 
   subscript(key: String) -> JSONValue {
@@ -42,6 +43,6 @@ extension JSONValue {
   var elements: [JSONValue] { if case .array(let array) = self { array } else { [] } }
   var text: String { if case .string(let string) = self { string } else { "" } }
   var int: Int? { if case .integer(let integer) = self { integer } else { nil } }
-  var flag: Bool { if case .bool(let bool) = self { bool } else { false } }
+  var flag: Bool { if case .boolean(let bool) = self { bool } else { false } }
   var ids: [UInt32] { elements.compactMap { $0.int.map(UInt32.init) } }
 }

@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import Tokenizers
@@ -141,7 +142,7 @@ import Testing
   }
 
   @Test func boundsWhatAFileMayAskFor() {
-    let long = String(repeating: "x", count: 513)
+    let long = String(repeating: "x", count: 129)
     #expect(
       error(Self.wordPiece(added: #"[{"id": 9, "content": "\#(long)", "special": true}]"#))?.code
         == .limitExceeded
@@ -149,11 +150,80 @@ import Testing
     #expect(
       error(Self.wordPiece().replacing("100,", with: "1000000000,"))?.code == .limitExceeded
     )
+    #expect(error(Self.wordPiece().replacing("100,", with: "201,"))?.code == .limitExceeded)
+    #expect(error(Self.wordPiece().replacing("100,", with: "200,")) == nil)
+    let token = String(repeating: "x", count: TokenizerLimits.tokenBytesMax)
+    #expect(error(Self.wordPiece(vocab: #"{"[UNK]": 0, "[CLS]": 1, "\#(token)": 2}"#)) == nil)
+    #expect(
+      error(Self.wordPiece(vocab: #"{"[UNK]": 0, "[CLS]": 1, "\#(token)x": 2}"#))?.code
+        == .limitExceeded
+    )
     let many = (0..<65).map { _ in #"{"SpecialToken": {"id": "[CLS]"}}"# }.joined(separator: ",")
     let template =
       #"{"type": "TemplateProcessing", "single": [\#(many), {"Sequence": {"id": "A"}}], "#
       + #""special_tokens": {"[CLS]": {"id": "[CLS]", "ids": [1], "tokens": ["[CLS]"]}}}"#
     #expect(error(Self.wordPiece(postProcessor: template))?.code == .limitExceeded)
+    let empty = template.replacing("[1]", with: "[]").replacing(#"["[CLS]"]"#, with: "[]")
+      .replacing(#"[{"SpecialToken": {"id": "[CLS]"}},"#, with: "[")
+    #expect(error(Self.wordPiece(postProcessor: empty)) == nil)
+    let over = empty.replacing("[{", with: #"[{"SpecialToken": {"id": "[CLS]"}},{"#)
+    #expect(error(Self.wordPiece(postProcessor: over))?.message.contains("66 pieces") == true)
+    let ids = (0..<65).map { _ in "1" }.joined(separator: ",")
+    let wide =
+      #"{"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "[CLS]"}}, "#
+      + #"{"Sequence": {"id": "A"}}], "special_tokens": {"[CLS]": {"id": "[CLS]", "#
+      + #""ids": [\#(ids)], "tokens": [\#(ids)]}}}"#
+    #expect(error(Self.wordPiece(postProcessor: wide))?.message.contains("65 ids") == true)
+  }
+
+  @Test func tokensAreToldApartByTheirBytes() throws {
+    let vocab = #"{"[UNK]": 0, "[CLS]": 1, "\u212b": 2, "\u00c5": 3, "A\u030a": 4}"#
+    let tokenizer = try Tokenizer(
+      json: Array(Self.wordPiece(vocab: vocab, normalizer: "null").utf8)
+    )
+    #expect(try tokenizer.encode("\u{212B} \u{C5} A\u{30A}").first?.ids == [2, 3, 4])
+  }
+
+  @Test func hostileNamesTakeNoTimeAndMakeNoLongMessages() {
+    // Swift compares and hashes such a text in time quadratic in its length.
+    let marks = "a" + String(repeating: "\u{301}\u{323}", count: 100_000)
+    for json in [
+      Self.wordPiece(normalizer: #"{"type": "\#(marks)"}"#),
+      Self.wordPiece(decoder: #"{"type": "\#(marks)"}"#),
+      Self.wordPiece(model: #"{"type": "\#(marks)"}"#),
+      Self.wordPiece(vocab: #"{"[UNK]": 0, "\#(marks)": 0}"#),
+      Self.wordPiece(added: #"[{"id": 1, "content": "\#(marks)", "special": true}]"#),
+      Self.wordPiece(more: #", "\#(marks)": 1, "\#(marks)": 2"#),
+      Self.wordPiece().replacing("\"1.0\"", with: "\"\(marks)\""),
+    ] {
+      #expect(error(json).map { $0.message.utf8.count < 3_000 } == true)
+    }
+    #expect(TokenizerError(.template, marks).message.unicodeScalars.count == 1_001)
+  }
+
+  @Test func takesADropoutOfZero() throws {
+    for dropout in ["0", "0.0", "null"] {
+      let json = Self.bpe(merges: "[]").replacing(
+        #""type": "BPE""#,
+        with: #""type": "BPE", "dropout": \#(dropout)"#
+      )
+      #expect(error(json) == nil)
+    }
+    let json = Self.bpe(merges: "[]").replacing(
+      #""type": "BPE""#,
+      with: #""type": "BPE", "dropout": 0.1"#
+    )
+    #expect(error(json)?.code == .unsupported)
+  }
+
+  @Test func aNamedPipeIsRefusedWithoutWaiting() throws {
+    let folder = FileManager.default.temporaryDirectory
+      .appending(path: "tokenizer-\(UUID().uuidString)").path
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
+    defer { try? FileManager.default.removeItem(atPath: folder) }
+    try #require(mkfifo("\(folder)/tokenizer.json", 0o600) == 0)
+    let error = #expect(throws: TokenizerError.self) { try Tokenizer(folder: folder) }
+    #expect(error?.message == "\(folder)/tokenizer.json is not a regular file")
   }
 
   @Test func namesTheMissingFile() {

@@ -1,3 +1,5 @@
+import JSON
+
 /// What is wrong with a checkpoint: a file that is missing, damaged or of a kind that is not supported.
 package struct CheckpointError: Error, Sendable, CustomStringConvertible {
   /// The closed set of reasons.
@@ -23,12 +25,15 @@ package struct CheckpointError: Error, Sendable, CustomStringConvertible {
   /// The error beneath this one, where there is one.
   package let cause: (any Error)?
 
+  /// The longest message, in Unicode scalars.
+  private static let messageScalarsMax = 1_000
+
   /// Creates an error about `file` (its last path component is kept); the message starts with it.
   package init(_ code: Code, file: String, _ message: String, cause: (any Error)? = nil) {
     let name = file.split(separator: "/").last.map(String.init) ?? file
     self.code = code
     self.file = name
-    self.message = "\(name): \(message)"
+    self.message = "\(name): \(message)".excerpt(Self.messageScalarsMax)
     self.cause = cause
   }
 

@@ -1,5 +1,10 @@
+import JSON
+
 /// Typed access to the members of one JSON file, with errors that name the file, the key and the value.
 struct ConfigurationReader {
+  /// The longest string: all name something, and Swift's `==` is quadratic on hostile ones.
+  static let stringBytesMax = 256
+
   let file: String
   let object: JSONObject
 
@@ -13,12 +18,12 @@ struct ConfigurationReader {
     let mapping = try MappedFile(path: path, bytesMax: bytesMax)
     let value: JSONValue
     do {
-      value = try JSONParser.parse(mapping.bytes)
+      value = try JSONReader.parse(mapping.bytes)
     } catch {
       throw CheckpointError(.malformed, file: path, "is not JSON: \(error)", cause: error)
     }
     guard case .object(let object) = value else {
-      throw CheckpointError(.malformed, file: path, "is \(value.kind), not a JSON object")
+      throw CheckpointError(.malformed, file: path, "is \(value.summary), not a JSON object")
     }
     self.init(file: path, object: object)
   }
@@ -33,15 +38,22 @@ struct ConfigurationReader {
 
   /// The member called `key`; nil when it is absent or null.
   func value(_ key: String) -> JSONValue? {
-    guard let value = object[key], value != .null else { return nil }
-    return value
+    object[key]
   }
 
+  /// A string of at most `stringBytesMax`.
   func string(_ key: String) throws(CheckpointError) -> String? {
     switch value(key) {
     case nil: return nil
-    case .string(let text): return text
-    case .some(let other): throw failure(key, "is \(other.kind), not a string")
+    case .string(let text):
+      guard text.utf8.count <= Self.stringBytesMax else {
+        throw failure(
+          key,
+          "has \(text.utf8.count) bytes; at most \(Self.stringBytesMax) are accepted"
+        )
+      }
+      return text
+    case .some(let other): throw failure(key, "is \(other.summary), not a string")
     }
   }
 
@@ -49,7 +61,7 @@ struct ConfigurationReader {
     switch value(key) {
     case nil: return nil
     case .boolean(let flag): return flag
-    case .some(let other): throw failure(key, "is \(other.kind), not a boolean")
+    case .some(let other): throw failure(key, "is \(other.summary), not a boolean")
     }
   }
 
@@ -64,7 +76,7 @@ struct ConfigurationReader {
         )
       }
       return number
-    case .some(let other): throw failure(key, "is \(other.kind), not an integer")
+    case .some(let other): throw failure(key, "is \(other.summary), not an integer")
     }
   }
 
@@ -73,8 +85,8 @@ struct ConfigurationReader {
     switch value(key) {
     case nil: return nil
     case .integer(let value): number = Double(value)
-    case .real(let value): number = value
-    case .some(let other): throw failure(key, "is \(other.kind), not a number")
+    case .number(let value): number = value
+    case .some(let other): throw failure(key, "is \(other.summary), not a number")
     }
     guard range.contains(number) else {
       throw failure(key, "is \(number); \(range.lowerBound) to \(range.upperBound) is accepted")
@@ -86,9 +98,12 @@ struct ConfigurationReader {
     switch value(key) {
     case nil: return nil
     case .object(let object): return ConfigurationReader(file: file, object: object)
-    case .some(let other): throw failure(key, "is \(other.kind), not an object")
+    case .some(let other): throw failure(key, "is \(other.summary), not an object")
     }
   }
+
+  /// The most token ids in a list.
+  static let tokenIDsMax = 64
 
   /// A token id, or a list of them; empty when absent.
   func tokenIDs(_ key: String, vocabulary: Int) throws(CheckpointError) -> [UInt32] {
@@ -98,10 +113,13 @@ struct ConfigurationReader {
     case .array(let list): elements = list
     case .some(let single): elements = [single]
     }
+    guard elements.count <= Self.tokenIDsMax else {
+      throw failure(key, "holds \(elements.count) ids; at most \(Self.tokenIDsMax) are accepted")
+    }
     var ids: [UInt32] = []
     for element in elements {
       guard case .integer(let id) = element, id >= 0, id < vocabulary else {
-        throw failure(key, "holds \(element.kind), not an id below vocab_size \(vocabulary)")
+        throw failure(key, "holds \(element.summary), not an id below vocab_size \(vocabulary)")
       }
       ids.append(UInt32(id))
     }

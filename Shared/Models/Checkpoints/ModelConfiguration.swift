@@ -1,3 +1,5 @@
+import JSON
+
 /// What a model is for.
 package enum ModelTask: String, Sendable, Hashable, CaseIterable {
   case textGeneration = "text-generation"
@@ -80,6 +82,7 @@ package struct ModelConfiguration: Sendable, Equatable {
         "is present: quantized weights are unsupported"
       )
     }
+    try Self.refuseOtherAttention(reader, task)
     vocabularySize = try Self.size("vocab_size", reader)
     hiddenSize = try Self.size("hidden_size", reader)
     layerCount = try Self.size("num_hidden_layers", reader, max: 1024)
@@ -124,6 +127,24 @@ package struct ModelConfiguration: Sendable, Equatable {
       ends.isEmpty ? try reader.tokenIDs("eos_token_id", vocabulary: vocabularySize) : ends
   }
 
+  /// Refuses settings that change what tokens attend to, or how they know their place.
+  private static func refuseOtherAttention(
+    _ reader: ConfigurationReader,
+    _ task: ModelTask
+  ) throws(CheckpointError) {
+    let isDecoder = try reader.boolean("is_decoder") ?? false
+    guard task == .textGeneration || !isDecoder else {
+      throw reader.unsupported("is_decoder", "is true: classifiers see the whole text")
+    }
+    let positions = try reader.string("position_embedding_type") ?? "absolute"
+    guard positions == "absolute" else {
+      throw reader.unsupported(
+        "position_embedding_type",
+        "is \"\(positions.excerpt(40))\"; \"absolute\" is supported"
+      )
+    }
+  }
+
   private static func size(
     _ key: String,
     _ reader: ConfigurationReader,
@@ -135,16 +156,22 @@ package struct ModelConfiguration: Sendable, Equatable {
     return size
   }
 
+  private static let taskSuffixes: [(String, ModelTask)] = [
+    ("ForCausalLM", .textGeneration), ("ForTokenClassification", .tokenClassification),
+  ]
+
   private static func architecture(
     _ reader: ConfigurationReader
   ) throws(CheckpointError) -> (String, ModelTask) {
     guard case .array(let list) = reader.value("architectures"), case .string(let name) = list.first
     else { throw reader.failure("architectures", "names no architecture") }
-    if name.hasSuffix("ForCausalLM") { return (name, .textGeneration) }
-    if name.hasSuffix("ForTokenClassification") { return (name, .tokenClassification) }
+    let isShort = name.utf8.count <= ConfigurationReader.stringBytesMax
+    for (suffix, task) in taskSuffixes where isShort && name.hasSuffix(suffix) {
+      return (name, task)
+    }
     throw reader.unsupported(
       "architectures",
-      "is \"\(name.prefix(80))\"; *ForCausalLM and *ForTokenClassification are supported"
+      "is \"\(name.excerpt())\"; *ForCausalLM and *ForTokenClassification are supported"
     )
   }
 
@@ -160,7 +187,7 @@ package struct ModelConfiguration: Sendable, Equatable {
       guard type == "default" else {
         throw reader.unsupported(
           key,
-          "has the type \"\(type.prefix(40))\"; \"default\" is supported"
+          "has the type \"\(type.excerpt(40))\"; \"default\" is supported"
         )
       }
       let factor = try rope.real("partial_rotary_factor", in: 0...1) ?? 1
@@ -177,11 +204,11 @@ package struct ModelConfiguration: Sendable, Equatable {
     // transformers does not write the default, two labels of these names.
     guard let map = try reader.reader("id2label") else { return ["LABEL_0", "LABEL_1"] }
     var labels: [String] = []
-    for id in 0..<map.object.names.count {
+    for id in 0..<map.object.count {
       guard let label = try map.string(String(id)) else {
         throw reader.failure(
           "id2label",
-          "has \(map.object.names.count) labels, but none with the id \(id)"
+          "has \(map.object.count) labels, but none with the id \(id)"
         )
       }
       labels.append(label)

@@ -76,10 +76,10 @@ package final class SafetensorsFile: Sendable {
 
   /// The names of the tensors in the order of the header.
   package let tensorNames: [String]
-  /// The header's `__metadata__`.
-  package let metadata: [String: String]
   private let mapping: MappedFile
-  private let tensors: [String: StoredTensor]
+  /// By the UTF-8 of their names: names are hostile, and Swift compares strings by canonical
+  /// equivalence, in quadratic time.
+  private let tensors: [[UInt8]: StoredTensor]
 
   /// The path the file was opened with.
   package var path: String { mapping.path }
@@ -91,16 +91,15 @@ package final class SafetensorsFile: Sendable {
     mapping = try MappedFile(path: path)
     let header = try SafetensorsHeader(mapping)
     tensorNames = header.tensors.map(\.name)
-    metadata = header.metadata
     tensors = Dictionary(
-      header.tensors.map { ($0.name, $0) },
+      header.tensors.map { (Array($0.name.utf8), $0) },
       uniquingKeysWith: { first, _ in first }
     )
   }
 
   /// The tensor called `name`; throws `missingTensor` when there is none.
   package func tensor(named name: String) throws(CheckpointError) -> StoredTensor {
-    guard let tensor = tensors[name] else {
+    guard let tensor = tensors[Array(name.utf8)] else {
       throw CheckpointError(
         .missingTensor,
         file: path,
@@ -109,7 +108,4 @@ package final class SafetensorsFile: Sendable {
     }
     return tensor
   }
-
-  /// Whether the file holds a tensor called `name`.
-  package func contains(_ name: String) -> Bool { tensors[name] != nil }
 }

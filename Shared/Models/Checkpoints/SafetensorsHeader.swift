@@ -1,8 +1,12 @@
+import JSON
+
 /// Reads and checks the header of a safetensors file.
 struct SafetensorsHeader {
-  private(set) var metadata: [String: String] = [:]
   /// In the order of the header.
   private(set) var tensors: [StoredTensor] = []
+
+  /// No element type has a longer name; Swift's `==` is quadratic on hostile texts.
+  private let typeNameBytesMax = 16
 
   private let mapping: MappedFile
   private let dataStart: Int
@@ -30,7 +34,7 @@ struct SafetensorsHeader {
     dataStart = 8 + Int(length)
     let header: JSONValue
     do {
-      header = try JSONParser.parse(UnsafeRawBufferPointer(rebasing: bytes[8..<dataStart]))
+      header = try JSONReader.parse(UnsafeRawBufferPointer(rebasing: bytes[8..<dataStart]))
     } catch {
       throw CheckpointError(
         .malformed,
@@ -43,7 +47,7 @@ struct SafetensorsHeader {
       throw CheckpointError(
         .malformed,
         file: mapping.path,
-        "the header is \(header.kind), not an object"
+        "the header is \(header.summary), not an object"
       )
     }
     try read(members)
@@ -51,13 +55,13 @@ struct SafetensorsHeader {
 
   private mutating func read(_ members: JSONObject) throws(CheckpointError) {
     var ranges: [(name: String, range: Range<Int>)] = []
-    tensors.reserveCapacity(members.names.count)
-    for name in members.names {
-      guard case .object(let entry) = members[name] else {
+    tensors.reserveCapacity(members.count)
+    for (name, value) in members.members {
+      guard case .object(let entry) = value else {
         throw failure(name, "is not described by an object")
       }
-      if name == "__metadata__" {
-        try readMetadata(entry)
+      if name.utf8.elementsEqual("__metadata__".utf8) {
+        try checkMetadata(entry)
         continue
       }
       let (tensor, range) = try readTensor(name, entry)
@@ -67,17 +71,16 @@ struct SafetensorsHeader {
     try checkTiling(ranges)
   }
 
-  private mutating func readMetadata(_ entry: JSONObject) throws(CheckpointError) {
-    for key in entry.names {
-      guard case .string(let text) = entry[key] else {
-        throw failure("__metadata__", "member \"\(key)\" is not a string")
+  private func checkMetadata(_ entry: JSONObject) throws(CheckpointError) {
+    for (key, value) in entry.members {
+      guard case .string = value else {
+        throw failure("__metadata__", "member \"\(key.excerpt())\" is not a string")
       }
-      metadata[key] = text
     }
   }
 
   private func failure(_ tensor: String, _ message: String) -> CheckpointError {
-    CheckpointError(.malformed, file: mapping.path, "tensor \"\(tensor.prefix(200))\" \(message)")
+    CheckpointError(.malformed, file: mapping.path, "tensor \"\(tensor.excerpt(200))\" \(message)")
   }
 
   private func readTensor(
@@ -85,11 +88,12 @@ struct SafetensorsHeader {
     _ entry: JSONObject
   ) throws(CheckpointError) -> (StoredTensor, Range<Int>) {
     guard case .string(let typeName) = entry["dtype"] else { throw failure(name, "has no dtype") }
-    guard let type = StoredElementType(rawValue: typeName) else {
+    guard typeName.utf8.count <= typeNameBytesMax, let type = StoredElementType(rawValue: typeName)
+    else {
       throw CheckpointError(
         .unsupported,
         file: mapping.path,
-        "tensor \"\(name.prefix(200))\" has the unknown dtype \"\(typeName.prefix(40))\""
+        "tensor \"\(name.excerpt(200))\" has the unknown dtype \"\(typeName.excerpt(40))\""
       )
     }
     let shape = try integers("shape", of: entry, tensor: name)
@@ -142,7 +146,7 @@ struct SafetensorsHeader {
     var result: [Int] = []
     for element in elements {
       guard case .integer(let value) = element, value >= 0 else {
-        throw failure(tensor, "has \(element.kind) in its \(key)")
+        throw failure(tensor, "has \(element.summary) in its \(key)")
       }
       result.append(value)
     }

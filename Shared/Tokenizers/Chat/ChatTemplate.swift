@@ -1,3 +1,5 @@
+import JSON
+
 /// One message of a conversation.
 package struct ChatMessage: Sendable, Equatable {
   /// Who speaks: "system", "user" or "assistant", as the model's template knows them.
@@ -25,7 +27,7 @@ struct ChatTemplate: Sendable {
     var specialTokens: [String: TemplateValue] = [:]
     var template = chatTemplate
     if let config {
-      let section = try JSONSection(try JSONReader.parse(config, name: name), path: name)
+      let section = try JSONSection(file: config, name: name)
       for key in Self.specialTokenKeys {
         specialTokens[key] = Self.content(section.object[key]).map(TemplateValue.string)
       }
@@ -60,7 +62,9 @@ struct ChatTemplate: Sendable {
     case .string(let template): return template
     case .array(let templates):
       for case .object(let entry) in templates {
-        if case .string("default")? = entry["name"], case .string(let text)? = entry["template"] {
+        if case .string(let name)? = entry["name"], name.utf8.elementsEqual("default".utf8),
+          case .string(let text)? = entry["template"]
+        {
           return text
         }
       }

@@ -7,7 +7,7 @@ enum Decoder: Sendable {
 
   /// Builds the component that `section` (a `decoder` of tokenizer.json) describes.
   init(_ section: JSONSection) throws(TokenizerError) {
-    switch try section.string("type") {
+    switch try section.word("type") {
     case "ByteLevel": self = .byteLevel
     case "WordPiece": self = .wordPiece(try WordPieceDecoder(section))
     case let type:

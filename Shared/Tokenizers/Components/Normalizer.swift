@@ -4,7 +4,7 @@ enum Normalizer: Sendable {
 
   /// Builds the component that `section` (a `normalizer` of tokenizer.json) describes.
   init(_ section: JSONSection) throws(TokenizerError) {
-    switch try section.string("type") {
+    switch try section.word("type") {
     case "BertNormalizer": self = .bert(try BertNormalizer(section))
     case let type:
       throw TokenizerError(.unsupported, "\(section.path): normalizer \"\(type)\" is not supported")

@@ -1,10 +1,12 @@
+import JSON
+
 /// The last step of encoding: puts the model's own special tokens around the text.
 enum PostProcessor: Sendable {
   case template(TemplateProcessing)
 
   /// Builds the component that `section` (a `post_processor` of tokenizer.json) describes.
   init(_ section: JSONSection) throws(TokenizerError) {
-    switch try section.string("type") {
+    switch try section.word("type") {
     case "TemplateProcessing": self = .template(try TemplateProcessing(section))
     case let type:
       throw TokenizerError(
@@ -49,10 +51,17 @@ struct TemplateProcessing: Sendable {
     var before: [SpecialToken] = []
     var after: [SpecialToken] = []
     var sequences = 0
-    for (index, piece) in try section.array("single").enumerated() {
+    let single = try section.array("single")
+    guard single.count <= Self.addedTokensMax + 1 else {
+      throw TokenizerError(
+        .limitExceeded,
+        "\(section.path).single has \(single.count) pieces, the limit is \(Self.addedTokensMax + 1)"
+      )
+    }
+    for (index, piece) in single.enumerated() {
       let piece = try JSONSection(piece, path: "\(section.path).single[\(index)]")
       if let sequence = try piece.section("Sequence") {
-        guard try sequence.string("id") == "A" else {
+        guard try sequence.word("id") == "A" else {
           throw TokenizerError(.invalidFile, "\(sequence.path).id must be \"A\"")
         }
         sequences += 1
@@ -88,10 +97,16 @@ struct TemplateProcessing: Sendable {
     _ path: String
   ) throws(TokenizerError) -> [SpecialToken] {
     guard let entry = try specials?.section(name) else {
-      throw TokenizerError(.invalidFile, "\(path): \"\(name)\" is not in special_tokens")
+      throw TokenizerError(.invalidFile, "\(path): \"\(name.excerpt())\" is not in special_tokens")
     }
     let ids = try entry.array("ids")
     let tokens = try entry.array("tokens")
+    guard ids.count <= Self.addedTokensMax else {
+      throw TokenizerError(
+        .limitExceeded,
+        "\(entry.path.excerpt()) has \(ids.count) ids, the limit is \(Self.addedTokensMax)"
+      )
+    }
     guard ids.count == tokens.count else {
       throw TokenizerError(
         .invalidFile,
@@ -101,8 +116,8 @@ struct TemplateProcessing: Sendable {
     var result: [SpecialToken] = []
     for case (let id, let token) in zip(ids, tokens) {
       guard case .integer(let id) = id, (0..<TokenizerLimits.vocabularySizeMax).contains(id),
-        case .string(let token) = token
-      else { throw TokenizerError(.invalidFile, "\(entry.path): not an id and a token") }
+        case .string(let token) = token, token.utf8.count <= TokenizerLimits.tokenBytesMax
+      else { throw TokenizerError(.invalidFile, "\(entry.path): not an id and a short token") }
       result.append(SpecialToken(id: UInt32(id), token: token))
     }
     return result

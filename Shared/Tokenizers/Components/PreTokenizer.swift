@@ -6,7 +6,7 @@ enum PreTokenizer: Sendable {
 
   /// Builds the component that `section` (a `pre_tokenizer` of tokenizer.json) describes.
   init(_ section: JSONSection) throws(TokenizerError) {
-    switch try section.string("type") {
+    switch try section.word("type") {
     case "BertPreTokenizer": self = .bert(BertPreTokenizer())
     case "ByteLevel": self = .byteLevel(try ByteLevelPreTokenizer(section))
     case let type:

@@ -1,3 +1,5 @@
+import JSON
+
 /// Byte-pair encoding over bytes: starts with one symbol per byte and merges the pair of
 /// neighbours that was learnt first until none is left.
 ///
@@ -12,7 +14,7 @@ struct BPE: Sendable {
   private let ignoresMerges: Bool
 
   init(_ section: JSONSection) throws(TokenizerError) {
-    try section.refuse("dropout") { if case .number(0) = $0 { true } else { false } }
+    try section.refuse("dropout") { Self.isZero($0) }
     // `unk_token` and `byte_fallback` have no effect where every byte has a token.
     try section.refuse("continuing_subword_prefix") { Self.isEmpty($0) }
     try section.refuse("end_of_word_suffix") { Self.isEmpty($0) }
@@ -43,7 +45,14 @@ struct BPE: Sendable {
   }
 
   private static func isEmpty(_ value: JSONValue) -> Bool {
-    if case .string("") = value { true } else { false }
+    if case .string(let text) = value { text.isEmpty } else { false }
+  }
+
+  private static func isZero(_ value: JSONValue) -> Bool {
+    switch value {
+    case .integer(0), .number(0): true
+    default: false
+    }
   }
 
   /// Buffers that are reused from piece to piece.

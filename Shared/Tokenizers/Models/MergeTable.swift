@@ -1,3 +1,5 @@
+import JSON
+
 /// Which pairs of tokens merge, in which order, and to what.
 struct MergeTable: Sendable {
   /// The rank of a pair that does not merge.
@@ -27,7 +29,7 @@ struct MergeTable: Sendable {
       let (left, right) = try Self.parts(merge, path: "\(path)[\(rank)]")
       func id(_ token: [UInt8]) throws(TokenizerError) -> UInt32 {
         guard let id = vocabulary.id(of: token) else {
-          let text = String(decoding: token, as: UTF8.self)
+          let text = String(decoding: token, as: UTF8.self).excerpt()
           throw TokenizerError(
             .invalidFile,
             "\(path)[\(rank)]: the token \"\(text)\" is not in the vocabulary"

@@ -1,3 +1,5 @@
+import JSON
+
 /// The third step of the pipeline: turns one piece of text into tokens.
 enum Model: Sendable {
   case bpe(BPE)
@@ -6,7 +8,7 @@ enum Model: Sendable {
   /// Builds the component that `section` (the `model` of tokenizer.json) describes.
   init(_ section: JSONSection) throws(TokenizerError) {
     // Files of old versions lack the type.
-    switch try section.optionalString("type") ?? (section.object["merges"] == nil ? "" : "BPE") {
+    switch try section.optionalWord("type") ?? (section.object["merges"] == nil ? "" : "BPE") {
     case "BPE": self = .bpe(try BPE(section))
     case "WordPiece": self = .wordPiece(try WordPiece(section))
     case let type:

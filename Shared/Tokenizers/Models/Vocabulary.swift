@@ -1,3 +1,5 @@
+import JSON
+
 /// The tokens of a model: id to token, and bytes to id.
 ///
 /// Not a `Dictionary<String, UInt32>`: Swift's strings compare by canonical equivalence, so that
@@ -6,8 +8,6 @@
 struct Vocabulary: Sendable {
   /// Tokens by id; the empty string where an id is not used.
   let tokens: [String]
-  /// How many ids are used.
-  let count: Int
   /// The longest token.
   let tokenBytesMax: Int
 
@@ -24,10 +24,18 @@ struct Vocabulary: Sendable {
     var isUsed = [Bool](repeating: false, count: tokens.count)
     for (token, value) in members.members {
       guard case .integer(let id) = value else { continue }
+      guard token.utf8.count <= TokenizerLimits.tokenBytesMax else {
+        throw TokenizerError(
+          .limitExceeded,
+          "\(path): the token \(id) has \(token.utf8.count) bytes, the limit is "
+            + "\(TokenizerLimits.tokenBytesMax)"
+        )
+      }
       guard !isUsed[id] else {
         throw TokenizerError(
           .invalidFile,
-          "\(path): the tokens \"\(tokens[id])\" and \"\(token)\" have the same id \(id)"
+          "\(path): the tokens \"\(tokens[id].excerpt())\" and \"\(token.excerpt())\" have the "
+            + "same id \(id)"
         )
       }
       isUsed[id] = true
@@ -44,7 +52,6 @@ struct Vocabulary: Sendable {
       starts.append(UInt32(pool.count))
     }
     self.tokens = tokens
-    self.count = members.members.count
     self.tokenBytesMax = tokenBytesMax
     self.pool = pool
     self.starts = starts
@@ -65,7 +72,7 @@ struct Vocabulary: Sendable {
         {
           throw TokenizerError(
             .invalidFile,
-            "\(path): the token \"\(tokens[id])\" is there twice, with ids \(other) and \(id)"
+            "\(path): the token \"\(tokens[id].excerpt())\" is there twice, with ids \(other) and \(id)"
           )
         }
         slot = (slot + 1) & (slotCount - 1)
@@ -84,7 +91,7 @@ struct Vocabulary: Sendable {
       guard case .integer(let id) = value, id >= 0, id < TokenizerLimits.vocabularySizeMax else {
         throw TokenizerError(
           .invalidFile,
-          "\(path): the id of \"\(token)\" must be an integer from 0 to "
+          "\(path): the id of \"\(token.excerpt())\" must be an integer from 0 to "
             + "\(TokenizerLimits.vocabularySizeMax - 1)"
         )
       }

@@ -1,3 +1,5 @@
+import JSON
+
 /// WordPiece: takes the longest token that the rest of the word begins with, again and again; a
 /// word that cannot be finished is the unknown token.
 ///
@@ -19,7 +21,7 @@ struct WordPiece: Sendable {
     guard let unknownID = vocabulary.id(of: Array(unknown.utf8)) else {
       throw TokenizerError(
         .invalidFile,
-        "\(section.path).unk_token: \"\(unknown)\" is not in the vocabulary"
+        "\(section.path).unk_token: \"\(unknown.excerpt())\" is not in the vocabulary"
       )
     }
     self.unknownID = unknownID
@@ -37,8 +39,8 @@ struct WordPiece: Sendable {
     }
   }
 
-  /// The work on a word grows with the square of its length.
-  private static let wordScalarsLimit = 1_000
+  /// The work on a word grows with the square of its length; files in wide use have 100.
+  private static let wordScalarsLimit = 200
 
   /// Appends the tokens of the word `bytes[range]`; `hashes` is a buffer to be reused.
   func tokenize(

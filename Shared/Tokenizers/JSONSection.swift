@@ -1,50 +1,27 @@
-/// A parsed JSON value.
-///
-/// Objects keep the order of their keys.
-enum JSONValue: Sendable {
-  case null
-  case bool(Bool)
-  /// A number written without fraction and exponent that fits.
-  case integer(Int)
-  case number(Double)
-  case string(String)
-  case array([JSONValue])
-  case object(JSONObject)
-
-  /// What the value is, for messages.
-  var kind: String {
-    switch self {
-    case .null: "null"
-    case .bool: "a boolean"
-    case .integer, .number: "a number"
-    case .string: "a string"
-    case .array: "an array"
-    case .object: "an object"
-    }
-  }
-}
-
-/// The members of a JSON object in file order.
-///
-/// A plain list: objects are either small, or vocabularies that are walked once.
-struct JSONObject: Sendable {
-  var members: [(key: String, value: JSONValue)] = []
-
-  /// The value of `key`; nil if there is no such member or it is null.
-  subscript(key: String) -> JSONValue? {
-    for member in members where member.key == key {
-      if case .null = member.value { return nil }
-      return member.value
-    }
-    return nil
-  }
-}
+import JSON
 
 /// A JSON object with the place it stands at, so that every complaint names its path.
 struct JSONSection {
   let object: JSONObject
   /// For example `tokenizer.json: post_processor`.
   let path: String
+
+  /// The object that a whole file is.
+  init(file: [UInt8], name: String) throws(TokenizerError) {
+    guard file.count <= TokenizerLimits.fileBytesMax else {
+      throw TokenizerError(
+        .limitExceeded,
+        "\(name) has \(file.count) bytes, the limit is \(TokenizerLimits.fileBytesMax)"
+      )
+    }
+    let value: JSONValue
+    do {
+      value = try JSONReader.parse(file)
+    } catch {
+      throw TokenizerError(.invalidFile, "\(name) is not valid JSON: \(error)", cause: error)
+    }
+    try self.init(value, path: name)
+  }
 
   init(_ value: JSONValue, path: String) throws(TokenizerError) {
     guard case .object(let object) = value else {
@@ -73,13 +50,27 @@ struct JSONSection {
     return string
   }
 
-  func optionalString(_ key: String) throws(TokenizerError) -> String? {
-    object[key] == nil ? nil : try string(key)
+  /// A string that names one of a few things.
+  ///
+  /// Long ones name none; what is left is short enough for Swift's `==`, which is quadratic.
+  func word(_ key: String) throws(TokenizerError) -> String {
+    let word = try string(key)
+    guard word.utf8.count <= TokenizerLimits.wordBytesMax else {
+      throw TokenizerError(
+        .unsupported,
+        "\(path).\(key): \"\(word.excerpt())\" is not supported"
+      )
+    }
+    return word
+  }
+
+  func optionalWord(_ key: String) throws(TokenizerError) -> String? {
+    object[key] == nil ? nil : try word(key)
   }
 
   func bool(_ key: String, default fallback: Bool? = nil) throws(TokenizerError) -> Bool {
     switch object[key] {
-    case .bool(let bool)?: return bool
+    case .boolean(let bool)?: return bool
     case nil:
       guard let fallback else { throw failure(key, mustBe: "true or false", nil) }
       return fallback
