@@ -11,17 +11,29 @@ let swiftSettings: [SwiftSetting] = [
 ]
 
 /// A library in `Shared/`.
-func shared(_ name: String, path: String? = nil, exclude: [String] = [], _ dependencies: [Target.Dependency]) -> Target {
+func shared(
+  _ name: String,
+  path: String? = nil,
+  exclude: [String] = [],
+  _ dependencies: [Target.Dependency]
+) -> Target {
   .target(
-    name: name, dependencies: dependencies, path: path ?? "Shared/\(name)", exclude: exclude,
-    swiftSettings: swiftSettings)
+    name: name,
+    dependencies: dependencies,
+    path: path ?? "Shared/\(name)",
+    exclude: exclude,
+    swiftSettings: swiftSettings
+  )
 }
 
 /// The tests of one module, in `Tests/<Module>Tests`.
 func tests(_ module: String, _ dependencies: [Target.Dependency] = []) -> Target {
   .testTarget(
-    name: "\(module)Tests", dependencies: [.byName(name: module)] + dependencies,
-    path: "Tests/\(module)Tests", swiftSettings: swiftSettings)
+    name: "\(module)Tests",
+    dependencies: [.byName(name: module)] + dependencies,
+    path: "Tests/\(module)Tests",
+    swiftSettings: swiftSettings
+  )
 }
 
 /// Modules of the C libraries that Debian packages: a module map and a shim each, nothing else.
@@ -58,7 +70,8 @@ let wire: [Target] = [
       .product(name: "NIOPosix", package: "swift-nio"),
       .product(name: "NIOTLS", package: "swift-nio"),
       .product(name: "NIOSSL", package: "swift-nio-ssl"),
-    ]),
+    ]
+  ),
   tests(
     "RPC",
     [
@@ -66,24 +79,36 @@ let wire: [Target] = [
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOPosix", package: "swift-nio"),
       .product(name: "NIOSSL", package: "swift-nio-ssl"),
-    ]),
+    ]
+  ),
   .target(
-    name: "CDescriptor", dependencies: ["CProtobufC"], path: "Shared/ProtoGen/CDescriptor"),
+    name: "CDescriptor",
+    dependencies: ["CProtobufC"],
+    path: "Shared/ProtoGen/CDescriptor"
+  ),
   .executableTarget(
-    name: "ProtoGen", dependencies: ["CDescriptor"], path: "Shared/ProtoGen",
-    exclude: ["CDescriptor"], swiftSettings: swiftSettings),
+    name: "ProtoGen",
+    dependencies: ["CDescriptor"],
+    path: "Shared/ProtoGen",
+    exclude: ["CDescriptor"],
+    swiftSettings: swiftSettings
+  ),
   tests("ProtoGen"),
   .target(name: "CProto", dependencies: ["CProtobufC"], path: "Shared/CProto"),
   shared("ServiceAPI", ["CProto", "CProtobufC", "RPC"]),
   .target(
-    name: "CTestProto", dependencies: ["CProtobufC"], path: "Tests/Fixtures/CTestProto"),
+    name: "CTestProto",
+    dependencies: ["CProtobufC"],
+    path: "Tests/Fixtures/CTestProto"
+  ),
   tests(
     "ServiceAPI",
     [
       "CProtobufC", "CTestProto", "RPC",
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOPosix", package: "swift-nio"),
-    ]),
+    ]
+  ),
   shared(
     "ServiceKit",
     [
@@ -95,7 +120,8 @@ let wire: [Target] = [
       .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       .product(name: "Yams", package: "Yams"),
-    ]),
+    ]
+  ),
   .executableTarget(
     name: "ServiceKitSample",
     dependencies: [
@@ -104,7 +130,10 @@ let wire: [Target] = [
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOPosix", package: "swift-nio"),
       .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
-    ], path: "Tests/ServiceKitSample", swiftSettings: swiftSettings),
+    ],
+    path: "Tests/ServiceKitSample",
+    swiftSettings: swiftSettings
+  ),
   tests(
     "ServiceKit",
     [
@@ -114,7 +143,8 @@ let wire: [Target] = [
       .product(name: "Logging", package: "swift-log"),
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOPosix", package: "swift-nio"),
-    ]),
+    ]
+  ),
 ]
 
 /// The services, where the two meet.
@@ -126,33 +156,45 @@ let services: [Target] = [
       .product(name: "Crypto", package: "swift-crypto"),
       .product(name: "NIOPosix", package: "swift-nio"),
       .product(name: "SystemPackage", package: "swift-system"),
-    ]),
+    ]
+  ),
   tests(
     "ModelAccess",
     [
       "RPC", "ServiceAPI",
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOPosix", package: "swift-nio"),
-    ]),
+    ]
+  ),
   shared(
-    "TokenizerHandlers", path: "Services/Tokenizer/Handlers",
-["ModelAccess", "RPC", "ServiceAPI", "Tokenizers"]),
+    "TokenizerHandlers",
+    path: "Services/Tokenizer/Handlers",
+    ["ModelAccess", "RPC", "ServiceAPI", "Tokenizers"]
+  ),
   .executableTarget(
     name: "llmos-tokenizer",
     dependencies: [
       "ModelAccess", "RPC", "ServiceAPI", "ServiceKit", "TokenizerHandlers",
-    ], path: "Services/Tokenizer/Executable", swiftSettings: swiftSettings),
+    ],
+    path: "Services/Tokenizer/Executable",
+    swiftSettings: swiftSettings
+  ),
   shared(
-    "InferenceHandlers", path: "Services/Inference/Handlers",
+    "InferenceHandlers",
+    path: "Services/Inference/Handlers",
     [
       "Generation", "ModelAccess", "Models", "RPC", "ServiceAPI", "ServiceKit", "Tensors",
       "Tokenizers",
-    ]),
+    ]
+  ),
   .executableTarget(
     name: "llmos-inference",
     dependencies: [
       "InferenceHandlers", "ModelAccess", "RPC", "ServiceAPI", "ServiceKit", "Tensors",
-    ], path: "Services/Inference/Executable", swiftSettings: swiftSettings),
+    ],
+    path: "Services/Inference/Executable",
+    swiftSettings: swiftSettings
+  ),
   .testTarget(name: "TidyTests", path: "Tests/TidyTests", swiftSettings: swiftSettings),
   .target(
     name: "Supervision",
@@ -162,7 +204,10 @@ let services: [Target] = [
       .product(name: "NIOHTTP1", package: "swift-nio"),
       .product(name: "Subprocess", package: "swift-subprocess"),
       .product(name: "SystemPackage", package: "swift-system"),
-    ], path: "Services/CLI/Supervision", swiftSettings: swiftSettings),
+    ],
+    path: "Services/CLI/Supervision",
+    swiftSettings: swiftSettings
+  ),
   .executableTarget(
     name: "llmos",
     dependencies: [
@@ -175,41 +220,59 @@ let services: [Target] = [
       .product(name: "NIOPosix", package: "swift-nio"),
       .product(name: "SystemPackage", package: "swift-system"),
       .product(name: "UnixSignals", package: "swift-service-lifecycle"),
-    ], path: "Services/CLI/Commands", swiftSettings: swiftSettings),
+    ],
+    path: "Services/CLI/Commands",
+    swiftSettings: swiftSettings
+  ),
   tests(
     "Supervision",
     [
       .product(name: "Subprocess", package: "swift-subprocess"),
       .product(name: "SystemPackage", package: "swift-system"),
-    ]),
+    ]
+  ),
   shared(
-    "Registry", path: "Services/DataManagement/Registry",
+    "Registry",
+    path: "Services/DataManagement/Registry",
     [
       "Checkpoints", "Tokenizers", .product(name: "Crypto", package: "swift-crypto"),
       .product(name: "GRDB", package: "GRDB.swift"),
-    ]),
+    ]
+  ),
   tests("Registry", [.product(name: "GRDB", package: "GRDB.swift")]),
   shared(
-    "DataService", path: "Services/DataManagement/Handlers",
+    "DataService",
+    path: "Services/DataManagement/Handlers",
     [
-      "RPC", "Registry", "ServiceAPI", "ServiceKit", .product(name: "Logging", package: "swift-log"),
-    ]),
+      "RPC", "Registry", "ServiceAPI", "ServiceKit",
+      .product(name: "Logging", package: "swift-log"),
+    ]
+  ),
   .executableTarget(
-    name: "llmos-data", dependencies: ["DataService", "ServiceKit"],
-    path: "Services/DataManagement/Executable", swiftSettings: swiftSettings),
+    name: "llmos-data",
+    dependencies: ["DataService", "ServiceKit"],
+    path: "Services/DataManagement/Executable",
+    swiftSettings: swiftSettings
+  ),
   tests(
     "DataService",
     [
-      "RPC", "Registry", "ServiceAPI", "ServiceKit", .product(name: "Logging", package: "swift-log"),
+      "RPC", "Registry", "ServiceAPI", "ServiceKit",
+      .product(name: "Logging", package: "swift-log"),
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOPosix", package: "swift-nio"),
-    ]),
+    ]
+  ),
   shared(
-    "Generation", path: "Services/Inference/Generation",
-    ["Checkpoints", "Models", "Tensors", "Tokenizers"]),
+    "Generation",
+    path: "Services/Inference/Generation",
+    ["Checkpoints", "Models", "Tensors", "Tokenizers"]
+  ),
   tests("Generation", ["Models", "Tensors", "Tokenizers"]),
   shared(
-    "Gateway", path: "Services/Gateway", exclude: ["Executable"],
+    "Gateway",
+    path: "Services/Gateway",
+    exclude: ["Executable"],
     [
       "RPC", "ServiceAPI", "ServiceKit",
       .product(name: "HTTPTypes", package: "swift-http-types"),
@@ -220,10 +283,14 @@ let services: [Target] = [
       .product(name: "NIOHTTP1", package: "swift-nio"),
       .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
       .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
-    ]),
+    ]
+  ),
   .executableTarget(
-    name: "llmos-gateway", dependencies: ["Gateway"], path: "Services/Gateway/Executable",
-    swiftSettings: swiftSettings),
+    name: "llmos-gateway",
+    dependencies: ["Gateway"],
+    path: "Services/Gateway/Executable",
+    swiftSettings: swiftSettings
+  ),
   tests(
     "Gateway",
     [
@@ -234,13 +301,14 @@ let services: [Target] = [
       .product(name: "Logging", package: "swift-log"),
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOPosix", package: "swift-nio"),
-    ]),
+    ]
+  ),
 ]
 
 let package = Package(
   name: "llmos",
   products: [
-    .executable(name: "protoc-gen-llmos-swift", targets: ["ProtoGen"]),
+    .executable(name: "protoc-gen-llmos-swift", targets: ["ProtoGen"])
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
