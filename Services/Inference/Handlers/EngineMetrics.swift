@@ -43,7 +43,11 @@ package final class EngineMetrics: Sendable {
 
   /// What the engines of all versions of a model count in.
   package func counters(model: String) -> EngineCounters {
-    entries.withLock { $0[model, default: Entry()].counters }
+    entries.withLock { entries in
+      let entry = entries[model] ?? Entry()
+      entries[model] = entry
+      return entry.counters
+    }
   }
 
   /// Shows an engine's queue for as long as the engine exists.
