@@ -7,7 +7,8 @@ let swiftSettings: [SwiftSetting] = [
   .treatAllWarnings(as: .error),
   .enableUpcomingFeature("ExistentialAny"),
   .enableUpcomingFeature("InternalImportsByDefault"),
-  .enableUpcomingFeature("MemberImportVisibility"),
+  // In release builds Swift 6.3.1 takes `timespec` for a member of a private overlay module.
+  .enableUpcomingFeature("MemberImportVisibility", .when(configuration: .debug)),
 ]
 
 /// A library in `Shared/`.
