@@ -99,7 +99,7 @@ def test_bytes_that_are_no_request_do_no_harm(suite, head):
             answer = b""
             while part := connection.recv(65536):
                 answer += part
-        except (ConnectionResetError, BrokenPipeError):
+        except OSError:  # The gateway may cut such a connection at any point.
             answer = b""
     assert not answer or int(answer.split()[1]) in (400, 404, 413, 431, 505)
     assert_serves(suite)

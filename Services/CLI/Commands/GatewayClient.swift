@@ -2,7 +2,6 @@ import AsyncHTTPClient
 import NIOCore
 import NIOFoundationCompat
 import NIOHTTP1
-import NIOPosix
 
 #if canImport(FoundationEssentials)
 import FoundationEssentials
@@ -141,7 +140,7 @@ struct GatewayClient: Sendable {
       response = try await Self.client.execute(request, timeout: Self.timeout)
     } catch let error as HTTPClientError where error != .cancelled {
       throw Failure(description: "no answer from \(address): \(error.shortDescription)")
-    } catch is NIOConnectionError {
+    } catch  where !(error is CancellationError) {
       throw Failure(description: "no suite answers at \(address); start one with: llmos up")
     }
     guard response.status == .ok else {
