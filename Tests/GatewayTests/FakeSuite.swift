@@ -333,3 +333,31 @@ final class Gate: Sendable {
     try Task.checkCancellation()
   }
 }
+
+extension FakeRegistry {
+  func registerVersion(
+    _ requests: RequestStream<RegistryV1.RegisterVersionRequest>,
+    context: ServerContext
+  ) async throws -> RegistryV1.ModelVersion { throw RPCError(.unimplemented, "") }
+
+  func getModel(
+    _ request: RegistryV1.GetModelRequest,
+    context: ServerContext
+  ) async throws -> RegistryV1.Model { throw RPCError(.unimplemented, "") }
+
+  func promote(
+    _ request: RegistryV1.PromoteRequest,
+    context: ServerContext
+  ) async throws -> RegistryV1.ModelVersion { throw RPCError(.unimplemented, "") }
+
+  func rollback(
+    _ request: RegistryV1.RollbackRequest,
+    context: ServerContext
+  ) async throws -> RegistryV1.ModelVersion { throw RPCError(.unimplemented, "") }
+
+  func watchAliases(
+    _ request: RegistryV1.WatchAliasesRequest,
+    context: ServerContext,
+    responses: ResponseWriter<RegistryV1.WatchAliasesResponse>
+  ) async throws { throw RPCError(.unimplemented, "") }
+}

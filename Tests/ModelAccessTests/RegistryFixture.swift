@@ -108,3 +108,31 @@ actor Gate {
     await withCheckedContinuation { waiting.append($0) }
   }
 }
+
+extension RegistryFixture {
+  func registerVersion(
+    _ requests: RequestStream<RegistryV1.RegisterVersionRequest>,
+    context: ServerContext
+  ) async throws -> RegistryV1.ModelVersion { throw RPCError(.unimplemented, "not in this test") }
+
+  func getModel(
+    _ request: RegistryV1.GetModelRequest,
+    context: ServerContext
+  ) async throws -> RegistryV1.Model { throw RPCError(.unimplemented, "not in this test") }
+
+  func promote(
+    _ request: RegistryV1.PromoteRequest,
+    context: ServerContext
+  ) async throws -> RegistryV1.ModelVersion { throw RPCError(.unimplemented, "not in this test") }
+
+  func rollback(
+    _ request: RegistryV1.RollbackRequest,
+    context: ServerContext
+  ) async throws -> RegistryV1.ModelVersion { throw RPCError(.unimplemented, "not in this test") }
+
+  func watchAliases(
+    _ request: RegistryV1.WatchAliasesRequest,
+    context: ServerContext,
+    responses: ResponseWriter<RegistryV1.WatchAliasesResponse>
+  ) async throws { throw RPCError(.unimplemented, "not in this test") }
+}

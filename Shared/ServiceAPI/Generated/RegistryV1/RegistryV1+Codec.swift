@@ -106,6 +106,8 @@ extension RegistryV1.ModelVersion: RPCMessage {
     self.aliases = Copy.strings(c.pointee.aliases, c.pointee.n_aliases)
     self.createdAtMs = c.pointee.created_at_ms
     self.contextTokens = c.pointee.context_tokens
+    self.metrics = Copy.messages(c.pointee.metrics, c.pointee.n_metrics, RegistryV1.Metric.init(copying:))
+    self.lineage = Copy.message(c.pointee.lineage, RegistryV1.Lineage.init(copying:))
   }
 
   func fill(_ c: UnsafeMutablePointer<Llmos__Registry__V1__ModelVersion>, _ arena: inout Arena) throws(RPCError) {
@@ -141,7 +143,104 @@ extension RegistryV1.ModelVersion: RPCMessage {
     }
     c.pointee.created_at_ms = self.createdAtMs
     c.pointee.context_tokens = self.contextTokens
+    if !self.metrics.isEmpty {
+      c.pointee.n_metrics = self.metrics.count
+      let elements = try arena.messages(Llmos__Registry__V1__Metric.self, count: self.metrics.count)
+      for (index, element) in self.metrics.enumerated() {
+        try element.fill(elements.first + index, &arena)
+      }
+      c.pointee.metrics = elements.list
+    }
+    if let value = self.lineage {
+      let cLineage = try arena.one(Llmos__Registry__V1__Lineage.self)
+      try value.fill(cLineage, &arena)
+      c.pointee.lineage = cLineage
+    }
     arena.leave()
+  }
+}
+
+extension RegistryV1.Metric: RPCMessage {
+  /// Decodes one message; throws INVALID_ARGUMENT for bytes that are not one.
+  public init(serialized bytes: UnsafeRawBufferPointer) throws(RPCError) {
+    self = try withUnsafePointer(to: llmos__registry__v1__metric__descriptor) { (descriptor) throws(RPCError) in
+      try Codec.decode(bytes, as: descriptor) {
+        (c: UnsafePointer<Llmos__Registry__V1__Metric>) in Self(copying: c)
+      }
+    }
+  }
+
+  /// Appends the encoding to `output`; throws INTERNAL for a string that holds a NUL.
+  public func serialize(into output: inout [UInt8]) throws(RPCError) {
+    var arena = Arena()
+    let c = try arena.one(Llmos__Registry__V1__Metric.self)
+    try fill(c, &arena)
+    try Codec.encode(c, into: &output)
+  }
+
+  init(copying c: UnsafePointer<Llmos__Registry__V1__Metric>) {
+    self.init()
+    self.name = Copy.string(c.pointee.name)
+    self.value = c.pointee.value
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Llmos__Registry__V1__Metric>, _ arena: inout Arena) throws(RPCError) {
+    llmos__registry__v1__metric__init(c)
+    if !self.name.isEmpty {
+      c.pointee.name = try arena.string(self.name, "llmos.registry.v1.Metric.name")
+    }
+    c.pointee.value = self.value
+  }
+}
+
+extension RegistryV1.Lineage: RPCMessage {
+  /// Decodes one message; throws INVALID_ARGUMENT for bytes that are not one.
+  public init(serialized bytes: UnsafeRawBufferPointer) throws(RPCError) {
+    self = try withUnsafePointer(to: llmos__registry__v1__lineage__descriptor) { (descriptor) throws(RPCError) in
+      try Codec.decode(bytes, as: descriptor) {
+        (c: UnsafePointer<Llmos__Registry__V1__Lineage>) in Self(copying: c)
+      }
+    }
+  }
+
+  /// Appends the encoding to `output`; throws INTERNAL for a string that holds a NUL.
+  public func serialize(into output: inout [UInt8]) throws(RPCError) {
+    var arena = Arena()
+    let c = try arena.one(Llmos__Registry__V1__Lineage.self)
+    try fill(c, &arena)
+    try Codec.encode(c, into: &output)
+  }
+
+  init(copying c: UnsafePointer<Llmos__Registry__V1__Lineage>) {
+    self.init()
+    self.dataset = Copy.string(c.pointee.dataset)
+    self.datasetDigest = Copy.string(c.pointee.dataset_digest)
+    self.jobID = Copy.string(c.pointee.job_id)
+    self.baseModel = Copy.string(c.pointee.base_model)
+    self.baseModelDigest = Copy.string(c.pointee.base_model_digest)
+    self.configurationJSON = Copy.string(c.pointee.configuration_json)
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Llmos__Registry__V1__Lineage>, _ arena: inout Arena) throws(RPCError) {
+    llmos__registry__v1__lineage__init(c)
+    if !self.dataset.isEmpty {
+      c.pointee.dataset = try arena.string(self.dataset, "llmos.registry.v1.Lineage.dataset")
+    }
+    if !self.datasetDigest.isEmpty {
+      c.pointee.dataset_digest = try arena.string(self.datasetDigest, "llmos.registry.v1.Lineage.dataset_digest")
+    }
+    if !self.jobID.isEmpty {
+      c.pointee.job_id = try arena.string(self.jobID, "llmos.registry.v1.Lineage.job_id")
+    }
+    if !self.baseModel.isEmpty {
+      c.pointee.base_model = try arena.string(self.baseModel, "llmos.registry.v1.Lineage.base_model")
+    }
+    if !self.baseModelDigest.isEmpty {
+      c.pointee.base_model_digest = try arena.string(self.baseModelDigest, "llmos.registry.v1.Lineage.base_model_digest")
+    }
+    if !self.configurationJSON.isEmpty {
+      c.pointee.configuration_json = try arena.string(self.configurationJSON, "llmos.registry.v1.Lineage.configuration_json")
+    }
   }
 }
 
@@ -275,5 +374,419 @@ extension RegistryV1.SetAliasRequest: RPCMessage {
       c.pointee.alias = try arena.string(self.alias, "llmos.registry.v1.SetAliasRequest.alias")
     }
     c.pointee.version = self.version
+  }
+}
+
+extension RegistryV1.RegisterVersionStart: RPCMessage {
+  /// Decodes one message; throws INVALID_ARGUMENT for bytes that are not one.
+  public init(serialized bytes: UnsafeRawBufferPointer) throws(RPCError) {
+    self = try withUnsafePointer(to: llmos__registry__v1__register_version_start__descriptor) { (descriptor) throws(RPCError) in
+      try Codec.decode(bytes, as: descriptor) {
+        (c: UnsafePointer<Llmos__Registry__V1__RegisterVersionStart>) in Self(copying: c)
+      }
+    }
+  }
+
+  /// Appends the encoding to `output`; throws INTERNAL for a string that holds a NUL.
+  public func serialize(into output: inout [UInt8]) throws(RPCError) {
+    var arena = Arena()
+    let c = try arena.one(Llmos__Registry__V1__RegisterVersionStart.self)
+    try fill(c, &arena)
+    try Codec.encode(c, into: &output)
+  }
+
+  init(copying c: UnsafePointer<Llmos__Registry__V1__RegisterVersionStart>) {
+    self.init()
+    self.name = Copy.string(c.pointee.name)
+    self.metrics = Copy.messages(c.pointee.metrics, c.pointee.n_metrics, RegistryV1.Metric.init(copying:))
+    self.lineage = Copy.message(c.pointee.lineage, RegistryV1.Lineage.init(copying:))
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Llmos__Registry__V1__RegisterVersionStart>, _ arena: inout Arena) throws(RPCError) {
+    llmos__registry__v1__register_version_start__init(c)
+    try arena.enter("llmos.registry.v1.RegisterVersionStart")
+    if !self.name.isEmpty {
+      c.pointee.name = try arena.string(self.name, "llmos.registry.v1.RegisterVersionStart.name")
+    }
+    if !self.metrics.isEmpty {
+      c.pointee.n_metrics = self.metrics.count
+      let elements = try arena.messages(Llmos__Registry__V1__Metric.self, count: self.metrics.count)
+      for (index, element) in self.metrics.enumerated() {
+        try element.fill(elements.first + index, &arena)
+      }
+      c.pointee.metrics = elements.list
+    }
+    if let value = self.lineage {
+      let cLineage = try arena.one(Llmos__Registry__V1__Lineage.self)
+      try value.fill(cLineage, &arena)
+      c.pointee.lineage = cLineage
+    }
+    arena.leave()
+  }
+}
+
+extension RegistryV1.RegisterVersionRequest: RPCMessage {
+  /// Decodes one message; throws INVALID_ARGUMENT for bytes that are not one.
+  public init(serialized bytes: UnsafeRawBufferPointer) throws(RPCError) {
+    self = try withUnsafePointer(to: llmos__registry__v1__register_version_request__descriptor) { (descriptor) throws(RPCError) in
+      try Codec.decode(bytes, as: descriptor) {
+        (c: UnsafePointer<Llmos__Registry__V1__RegisterVersionRequest>) in Self(copying: c)
+      }
+    }
+  }
+
+  /// Appends the encoding to `output`; throws INTERNAL for a string that holds a NUL.
+  public func serialize(into output: inout [UInt8]) throws(RPCError) {
+    var arena = Arena()
+    let c = try arena.one(Llmos__Registry__V1__RegisterVersionRequest.self)
+    try fill(c, &arena)
+    try Codec.encode(c, into: &output)
+  }
+
+  init(copying c: UnsafePointer<Llmos__Registry__V1__RegisterVersionRequest>) {
+    self.init()
+    switch c.pointee.part_case.rawValue {
+    case 1: self.part = .start(Copy.message(c.pointee.start, RegistryV1.RegisterVersionStart.init(copying:)) ?? RegistryV1.RegisterVersionStart())
+    case 2: self.part = .file(Copy.message(c.pointee.file, RegistryV1.ModelFile.init(copying:)) ?? RegistryV1.ModelFile())
+    case 3: self.part = .data(Copy.bytes(c.pointee.data))
+    default: self.part = nil
+    }
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Llmos__Registry__V1__RegisterVersionRequest>, _ arena: inout Arena) throws(RPCError) {
+    llmos__registry__v1__register_version_request__init(c)
+    try arena.enter("llmos.registry.v1.RegisterVersionRequest")
+    switch self.part {
+    case .start(let value)?:
+      let cStart = try arena.one(Llmos__Registry__V1__RegisterVersionStart.self)
+      try value.fill(cStart, &arena)
+      c.pointee.start = cStart
+      c.pointee.part_case = .init(rawValue: 1)
+    case .file(let value)?:
+      let cFile = try arena.one(Llmos__Registry__V1__ModelFile.self)
+      try value.fill(cFile, &arena)
+      c.pointee.file = cFile
+      c.pointee.part_case = .init(rawValue: 2)
+    case .data(let value)?:
+      c.pointee.data = try arena.bytes(value)
+      c.pointee.part_case = .init(rawValue: 3)
+    case nil: break
+    }
+    arena.leave()
+  }
+}
+
+extension RegistryV1.GetModelRequest: RPCMessage {
+  /// Decodes one message; throws INVALID_ARGUMENT for bytes that are not one.
+  public init(serialized bytes: UnsafeRawBufferPointer) throws(RPCError) {
+    self = try withUnsafePointer(to: llmos__registry__v1__get_model_request__descriptor) { (descriptor) throws(RPCError) in
+      try Codec.decode(bytes, as: descriptor) {
+        (c: UnsafePointer<Llmos__Registry__V1__GetModelRequest>) in Self(copying: c)
+      }
+    }
+  }
+
+  /// Appends the encoding to `output`; throws INTERNAL for a string that holds a NUL.
+  public func serialize(into output: inout [UInt8]) throws(RPCError) {
+    var arena = Arena()
+    let c = try arena.one(Llmos__Registry__V1__GetModelRequest.self)
+    try fill(c, &arena)
+    try Codec.encode(c, into: &output)
+  }
+
+  init(copying c: UnsafePointer<Llmos__Registry__V1__GetModelRequest>) {
+    self.init()
+    self.name = Copy.string(c.pointee.name)
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Llmos__Registry__V1__GetModelRequest>, _ arena: inout Arena) throws(RPCError) {
+    llmos__registry__v1__get_model_request__init(c)
+    if !self.name.isEmpty {
+      c.pointee.name = try arena.string(self.name, "llmos.registry.v1.GetModelRequest.name")
+    }
+  }
+}
+
+extension RegistryV1.AliasTarget: RPCMessage {
+  /// Decodes one message; throws INVALID_ARGUMENT for bytes that are not one.
+  public init(serialized bytes: UnsafeRawBufferPointer) throws(RPCError) {
+    self = try withUnsafePointer(to: llmos__registry__v1__alias_target__descriptor) { (descriptor) throws(RPCError) in
+      try Codec.decode(bytes, as: descriptor) {
+        (c: UnsafePointer<Llmos__Registry__V1__AliasTarget>) in Self(copying: c)
+      }
+    }
+  }
+
+  /// Appends the encoding to `output`; throws INTERNAL for a string that holds a NUL.
+  public func serialize(into output: inout [UInt8]) throws(RPCError) {
+    var arena = Arena()
+    let c = try arena.one(Llmos__Registry__V1__AliasTarget.self)
+    try fill(c, &arena)
+    try Codec.encode(c, into: &output)
+  }
+
+  init(copying c: UnsafePointer<Llmos__Registry__V1__AliasTarget>) {
+    self.init()
+    self.name = Copy.string(c.pointee.name)
+    self.alias = Copy.string(c.pointee.alias)
+    self.version = c.pointee.version
+    self.digest = Copy.string(c.pointee.digest)
+    self.isImplied = c.pointee.is_implied != 0
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Llmos__Registry__V1__AliasTarget>, _ arena: inout Arena) throws(RPCError) {
+    llmos__registry__v1__alias_target__init(c)
+    if !self.name.isEmpty {
+      c.pointee.name = try arena.string(self.name, "llmos.registry.v1.AliasTarget.name")
+    }
+    if !self.alias.isEmpty {
+      c.pointee.alias = try arena.string(self.alias, "llmos.registry.v1.AliasTarget.alias")
+    }
+    c.pointee.version = self.version
+    if !self.digest.isEmpty {
+      c.pointee.digest = try arena.string(self.digest, "llmos.registry.v1.AliasTarget.digest")
+    }
+    c.pointee.is_implied = self.isImplied ? 1 : 0
+  }
+}
+
+extension RegistryV1.AliasChange: RPCMessage {
+  /// Decodes one message; throws INVALID_ARGUMENT for bytes that are not one.
+  public init(serialized bytes: UnsafeRawBufferPointer) throws(RPCError) {
+    self = try withUnsafePointer(to: llmos__registry__v1__alias_change__descriptor) { (descriptor) throws(RPCError) in
+      try Codec.decode(bytes, as: descriptor) {
+        (c: UnsafePointer<Llmos__Registry__V1__AliasChange>) in Self(copying: c)
+      }
+    }
+  }
+
+  /// Appends the encoding to `output`; throws INTERNAL for a string that holds a NUL.
+  public func serialize(into output: inout [UInt8]) throws(RPCError) {
+    var arena = Arena()
+    let c = try arena.one(Llmos__Registry__V1__AliasChange.self)
+    try fill(c, &arena)
+    try Codec.encode(c, into: &output)
+  }
+
+  init(copying c: UnsafePointer<Llmos__Registry__V1__AliasChange>) {
+    self.init()
+    self.alias = Copy.string(c.pointee.alias)
+    self.version = c.pointee.version
+    self.previous = c.pointee.previous
+    self.action = Copy.string(c.pointee.action)
+    self.atMs = c.pointee.at_ms
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Llmos__Registry__V1__AliasChange>, _ arena: inout Arena) throws(RPCError) {
+    llmos__registry__v1__alias_change__init(c)
+    if !self.alias.isEmpty {
+      c.pointee.alias = try arena.string(self.alias, "llmos.registry.v1.AliasChange.alias")
+    }
+    c.pointee.version = self.version
+    c.pointee.previous = self.previous
+    if !self.action.isEmpty {
+      c.pointee.action = try arena.string(self.action, "llmos.registry.v1.AliasChange.action")
+    }
+    c.pointee.at_ms = self.atMs
+  }
+}
+
+extension RegistryV1.Model: RPCMessage {
+  /// Decodes one message; throws INVALID_ARGUMENT for bytes that are not one.
+  public init(serialized bytes: UnsafeRawBufferPointer) throws(RPCError) {
+    self = try withUnsafePointer(to: llmos__registry__v1__model__descriptor) { (descriptor) throws(RPCError) in
+      try Codec.decode(bytes, as: descriptor) {
+        (c: UnsafePointer<Llmos__Registry__V1__Model>) in Self(copying: c)
+      }
+    }
+  }
+
+  /// Appends the encoding to `output`; throws INTERNAL for a string that holds a NUL.
+  public func serialize(into output: inout [UInt8]) throws(RPCError) {
+    var arena = Arena()
+    let c = try arena.one(Llmos__Registry__V1__Model.self)
+    try fill(c, &arena)
+    try Codec.encode(c, into: &output)
+  }
+
+  init(copying c: UnsafePointer<Llmos__Registry__V1__Model>) {
+    self.init()
+    self.name = Copy.string(c.pointee.name)
+    self.versions = Copy.messages(c.pointee.versions, c.pointee.n_versions, RegistryV1.ModelVersion.init(copying:))
+    self.aliases = Copy.messages(c.pointee.aliases, c.pointee.n_aliases, RegistryV1.AliasTarget.init(copying:))
+    self.history = Copy.messages(c.pointee.history, c.pointee.n_history, RegistryV1.AliasChange.init(copying:))
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Llmos__Registry__V1__Model>, _ arena: inout Arena) throws(RPCError) {
+    llmos__registry__v1__model__init(c)
+    try arena.enter("llmos.registry.v1.Model")
+    if !self.name.isEmpty {
+      c.pointee.name = try arena.string(self.name, "llmos.registry.v1.Model.name")
+    }
+    if !self.versions.isEmpty {
+      c.pointee.n_versions = self.versions.count
+      let elements = try arena.messages(Llmos__Registry__V1__ModelVersion.self, count: self.versions.count)
+      for (index, element) in self.versions.enumerated() {
+        try element.fill(elements.first + index, &arena)
+      }
+      c.pointee.versions = elements.list
+    }
+    if !self.aliases.isEmpty {
+      c.pointee.n_aliases = self.aliases.count
+      let elements = try arena.messages(Llmos__Registry__V1__AliasTarget.self, count: self.aliases.count)
+      for (index, element) in self.aliases.enumerated() {
+        try element.fill(elements.first + index, &arena)
+      }
+      c.pointee.aliases = elements.list
+    }
+    if !self.history.isEmpty {
+      c.pointee.n_history = self.history.count
+      let elements = try arena.messages(Llmos__Registry__V1__AliasChange.self, count: self.history.count)
+      for (index, element) in self.history.enumerated() {
+        try element.fill(elements.first + index, &arena)
+      }
+      c.pointee.history = elements.list
+    }
+    arena.leave()
+  }
+}
+
+extension RegistryV1.PromoteRequest: RPCMessage {
+  /// Decodes one message; throws INVALID_ARGUMENT for bytes that are not one.
+  public init(serialized bytes: UnsafeRawBufferPointer) throws(RPCError) {
+    self = try withUnsafePointer(to: llmos__registry__v1__promote_request__descriptor) { (descriptor) throws(RPCError) in
+      try Codec.decode(bytes, as: descriptor) {
+        (c: UnsafePointer<Llmos__Registry__V1__PromoteRequest>) in Self(copying: c)
+      }
+    }
+  }
+
+  /// Appends the encoding to `output`; throws INTERNAL for a string that holds a NUL.
+  public func serialize(into output: inout [UInt8]) throws(RPCError) {
+    var arena = Arena()
+    let c = try arena.one(Llmos__Registry__V1__PromoteRequest.self)
+    try fill(c, &arena)
+    try Codec.encode(c, into: &output)
+  }
+
+  init(copying c: UnsafePointer<Llmos__Registry__V1__PromoteRequest>) {
+    self.init()
+    self.model = Copy.string(c.pointee.model)
+    self.alias = Copy.string(c.pointee.alias)
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Llmos__Registry__V1__PromoteRequest>, _ arena: inout Arena) throws(RPCError) {
+    llmos__registry__v1__promote_request__init(c)
+    if !self.model.isEmpty {
+      c.pointee.model = try arena.string(self.model, "llmos.registry.v1.PromoteRequest.model")
+    }
+    if !self.alias.isEmpty {
+      c.pointee.alias = try arena.string(self.alias, "llmos.registry.v1.PromoteRequest.alias")
+    }
+  }
+}
+
+extension RegistryV1.RollbackRequest: RPCMessage {
+  /// Decodes one message; throws INVALID_ARGUMENT for bytes that are not one.
+  public init(serialized bytes: UnsafeRawBufferPointer) throws(RPCError) {
+    self = try withUnsafePointer(to: llmos__registry__v1__rollback_request__descriptor) { (descriptor) throws(RPCError) in
+      try Codec.decode(bytes, as: descriptor) {
+        (c: UnsafePointer<Llmos__Registry__V1__RollbackRequest>) in Self(copying: c)
+      }
+    }
+  }
+
+  /// Appends the encoding to `output`; throws INTERNAL for a string that holds a NUL.
+  public func serialize(into output: inout [UInt8]) throws(RPCError) {
+    var arena = Arena()
+    let c = try arena.one(Llmos__Registry__V1__RollbackRequest.self)
+    try fill(c, &arena)
+    try Codec.encode(c, into: &output)
+  }
+
+  init(copying c: UnsafePointer<Llmos__Registry__V1__RollbackRequest>) {
+    self.init()
+    self.name = Copy.string(c.pointee.name)
+    self.alias = Copy.string(c.pointee.alias)
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Llmos__Registry__V1__RollbackRequest>, _ arena: inout Arena) throws(RPCError) {
+    llmos__registry__v1__rollback_request__init(c)
+    if !self.name.isEmpty {
+      c.pointee.name = try arena.string(self.name, "llmos.registry.v1.RollbackRequest.name")
+    }
+    if !self.alias.isEmpty {
+      c.pointee.alias = try arena.string(self.alias, "llmos.registry.v1.RollbackRequest.alias")
+    }
+  }
+}
+
+extension RegistryV1.WatchAliasesRequest: RPCMessage {
+  /// Decodes one message; throws INVALID_ARGUMENT for bytes that are not one.
+  public init(serialized bytes: UnsafeRawBufferPointer) throws(RPCError) {
+    self = try withUnsafePointer(to: llmos__registry__v1__watch_aliases_request__descriptor) { (descriptor) throws(RPCError) in
+      try Codec.decode(bytes, as: descriptor) {
+        (c: UnsafePointer<Llmos__Registry__V1__WatchAliasesRequest>) in Self(copying: c)
+      }
+    }
+  }
+
+  /// Appends the encoding to `output`; throws INTERNAL for a string that holds a NUL.
+  public func serialize(into output: inout [UInt8]) throws(RPCError) {
+    var arena = Arena()
+    let c = try arena.one(Llmos__Registry__V1__WatchAliasesRequest.self)
+    try fill(c, &arena)
+    try Codec.encode(c, into: &output)
+  }
+
+  init(copying c: UnsafePointer<Llmos__Registry__V1__WatchAliasesRequest>) {
+    self.init()
+    self.names = Copy.strings(c.pointee.names, c.pointee.n_names)
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Llmos__Registry__V1__WatchAliasesRequest>, _ arena: inout Arena) throws(RPCError) {
+    llmos__registry__v1__watch_aliases_request__init(c)
+    if !self.names.isEmpty {
+      c.pointee.n_names = self.names.count
+      c.pointee.names = try arena.strings(self.names, "llmos.registry.v1.WatchAliasesRequest.names")
+    }
+  }
+}
+
+extension RegistryV1.WatchAliasesResponse: RPCMessage {
+  /// Decodes one message; throws INVALID_ARGUMENT for bytes that are not one.
+  public init(serialized bytes: UnsafeRawBufferPointer) throws(RPCError) {
+    self = try withUnsafePointer(to: llmos__registry__v1__watch_aliases_response__descriptor) { (descriptor) throws(RPCError) in
+      try Codec.decode(bytes, as: descriptor) {
+        (c: UnsafePointer<Llmos__Registry__V1__WatchAliasesResponse>) in Self(copying: c)
+      }
+    }
+  }
+
+  /// Appends the encoding to `output`; throws INTERNAL for a string that holds a NUL.
+  public func serialize(into output: inout [UInt8]) throws(RPCError) {
+    var arena = Arena()
+    let c = try arena.one(Llmos__Registry__V1__WatchAliasesResponse.self)
+    try fill(c, &arena)
+    try Codec.encode(c, into: &output)
+  }
+
+  init(copying c: UnsafePointer<Llmos__Registry__V1__WatchAliasesResponse>) {
+    self.init()
+    self.aliases = Copy.messages(c.pointee.aliases, c.pointee.n_aliases, RegistryV1.AliasTarget.init(copying:))
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Llmos__Registry__V1__WatchAliasesResponse>, _ arena: inout Arena) throws(RPCError) {
+    llmos__registry__v1__watch_aliases_response__init(c)
+    try arena.enter("llmos.registry.v1.WatchAliasesResponse")
+    if !self.aliases.isEmpty {
+      c.pointee.n_aliases = self.aliases.count
+      let elements = try arena.messages(Llmos__Registry__V1__AliasTarget.self, count: self.aliases.count)
+      for (index, element) in self.aliases.enumerated() {
+        try element.fill(elements.first + index, &arena)
+      }
+      c.pointee.aliases = elements.list
+    }
+    arena.leave()
   }
 }

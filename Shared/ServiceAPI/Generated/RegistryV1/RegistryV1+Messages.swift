@@ -50,6 +50,42 @@ extension RegistryV1 {
     public var createdAtMs: Int64 = 0
     /// The longest input in tokens.
     public var contextTokens: UInt32 = 0
+    /// Of its evaluation, as registered.
+    public var metrics: [RegistryV1.Metric] = []
+    /// Where it comes from; absent for an imported folder.
+    public var lineage: RegistryV1.Lineage? = nil
+    /// Makes a message with every field at its default.
+    public init() {}
+  }
+}
+
+extension RegistryV1 {
+  /// The message `llmos.registry.v1.Metric`.
+  public struct Metric: Sendable, Equatable {
+    /// 1 to 128 characters, e.g. "test_f1", "loss".
+    public var name: String = ""
+    /// Field 2, `value`.
+    public var value: Double = 0
+    /// Makes a message with every field at its default.
+    public init() {}
+  }
+}
+
+extension RegistryV1 {
+  /// The message `llmos.registry.v1.Lineage`.
+  public struct Lineage: Sendable, Equatable {
+    /// "name@version" of the training data, and its digest.
+    public var dataset: String = ""
+    /// Field 2, `dataset_digest`.
+    public var datasetDigest: String = ""
+    /// Field 3, `job_id`.
+    public var jobID: String = ""
+    /// "name@version" of the model it was fine-tuned from; empty: from scratch.
+    public var baseModel: String = ""
+    /// Field 5, `base_model_digest`.
+    public var baseModelDigest: String = ""
+    /// The job's configuration: a JSON object.
+    public var configurationJSON: String = ""
     /// Makes a message with every field at its default.
     public init() {}
   }
@@ -92,6 +128,146 @@ extension RegistryV1 {
     public var alias: String = ""
     /// 0 removes the alias.
     public var version: UInt32 = 0
+    /// Makes a message with every field at its default.
+    public init() {}
+  }
+}
+
+extension RegistryV1 {
+  /// The message `llmos.registry.v1.RegisterVersionStart`.
+  public struct RegisterVersionStart: Sendable, Equatable {
+    /// The model's name; see ImportModelRequest.
+    public var name: String = ""
+    /// Field 2, `metrics`.
+    public var metrics: [RegistryV1.Metric] = []
+    /// Field 3, `lineage`.
+    public var lineage: RegistryV1.Lineage? = nil
+    /// Makes a message with every field at its default.
+    public init() {}
+  }
+}
+
+extension RegistryV1 {
+  /// The message `llmos.registry.v1.RegisterVersionRequest`.
+  public struct RegisterVersionRequest: Sendable, Equatable {
+    /// The oneof `part`: `start`, `file`, `data` or none.
+    public var part: Part? = nil
+    /// Makes a message with every field at its default.
+    public init() {}
+
+    /// The members of the oneof `part`.
+    public enum Part: Sendable, Equatable {
+      /// The first message, and only that.
+      case start(RegistryV1.RegisterVersionStart)
+      /// Ends the file before. All three fields are needed.
+      case file(RegistryV1.ModelFile)
+      /// Field 3, `data`.
+      case data([UInt8])
+    }
+  }
+}
+
+extension RegistryV1 {
+  /// The message `llmos.registry.v1.GetModelRequest`.
+  public struct GetModelRequest: Sendable, Equatable {
+    /// Field 1, `name`.
+    public var name: String = ""
+    /// Makes a message with every field at its default.
+    public init() {}
+  }
+}
+
+extension RegistryV1 {
+  /// The message `llmos.registry.v1.AliasTarget`.
+  public struct AliasTarget: Sendable, Equatable {
+    /// Field 1, `name`.
+    public var name: String = ""
+    /// Field 2, `alias`.
+    public var alias: String = ""
+    /// 0: the alias was removed.
+    public var version: UInt32 = 0
+    /// Of the version.
+    public var digest: String = ""
+    /// A model without the alias "production": this is the version its bare name means, the newest.
+    public var isImplied: Bool = false
+    /// Makes a message with every field at its default.
+    public init() {}
+  }
+}
+
+extension RegistryV1 {
+  /// The message `llmos.registry.v1.AliasChange`.
+  public struct AliasChange: Sendable, Equatable {
+    /// Field 1, `alias`.
+    public var alias: String = ""
+    /// 0: removed.
+    public var version: UInt32 = 0
+    /// 0: none.
+    public var previous: UInt32 = 0
+    /// "promote", "rollback", "set", "register".
+    public var action: String = ""
+    /// Milliseconds since 1970-01-01 UTC.
+    public var atMs: Int64 = 0
+    /// Makes a message with every field at its default.
+    public init() {}
+  }
+}
+
+extension RegistryV1 {
+  /// The message `llmos.registry.v1.Model`.
+  public struct Model: Sendable, Equatable {
+    /// Field 1, `name`.
+    public var name: String = ""
+    /// By version.
+    public var versions: [RegistryV1.ModelVersion] = []
+    /// By alias.
+    public var aliases: [RegistryV1.AliasTarget] = []
+    /// Newest first; the last 1,000 of each alias are kept.
+    public var history: [RegistryV1.AliasChange] = []
+    /// Makes a message with every field at its default.
+    public init() {}
+  }
+}
+
+extension RegistryV1 {
+  /// The message `llmos.registry.v1.PromoteRequest`.
+  public struct PromoteRequest: Sendable, Equatable {
+    /// "name" (its newest version), "name@version" or "name@alias".
+    public var model: String = ""
+    /// Empty: "production".
+    public var alias: String = ""
+    /// Makes a message with every field at its default.
+    public init() {}
+  }
+}
+
+extension RegistryV1 {
+  /// The message `llmos.registry.v1.RollbackRequest`.
+  public struct RollbackRequest: Sendable, Equatable {
+    /// Field 1, `name`.
+    public var name: String = ""
+    /// Empty: "production".
+    public var alias: String = ""
+    /// Makes a message with every field at its default.
+    public init() {}
+  }
+}
+
+extension RegistryV1 {
+  /// The message `llmos.registry.v1.WatchAliasesRequest`.
+  public struct WatchAliasesRequest: Sendable, Equatable {
+    /// The models to watch, registered or not; none: all.
+    public var names: [String] = []
+    /// Makes a message with every field at its default.
+    public init() {}
+  }
+}
+
+extension RegistryV1 {
+  /// The message `llmos.registry.v1.WatchAliasesResponse`.
+  public struct WatchAliasesResponse: Sendable, Equatable {
+    /// First: all there are, by name and alias; every model has its "production", implied or not. Then: those that changed.
+    public var aliases: [RegistryV1.AliasTarget] = []
     /// Makes a message with every field at its default.
     public init() {}
   }

@@ -18,6 +18,21 @@ extension RegistryV1 {
     /// `llmos.registry.v1.Registry.SetAlias`.
     public static let setAlias = MethodDescriptor(
       service: "llmos.registry.v1.Registry", method: "SetAlias", kind: .unary)
+    /// `llmos.registry.v1.Registry.RegisterVersion`.
+    public static let registerVersion = MethodDescriptor(
+      service: "llmos.registry.v1.Registry", method: "RegisterVersion", kind: .clientStreaming)
+    /// `llmos.registry.v1.Registry.GetModel`.
+    public static let getModel = MethodDescriptor(
+      service: "llmos.registry.v1.Registry", method: "GetModel", kind: .unary)
+    /// `llmos.registry.v1.Registry.Promote`.
+    public static let promote = MethodDescriptor(
+      service: "llmos.registry.v1.Registry", method: "Promote", kind: .unary)
+    /// `llmos.registry.v1.Registry.Rollback`.
+    public static let rollback = MethodDescriptor(
+      service: "llmos.registry.v1.Registry", method: "Rollback", kind: .unary)
+    /// `llmos.registry.v1.Registry.WatchAliases`.
+    public static let watchAliases = MethodDescriptor(
+      service: "llmos.registry.v1.Registry", method: "WatchAliases", kind: .serverStreaming)
   }
 
   /// What a server of `llmos.registry.v1.Registry` implements.
@@ -32,6 +47,20 @@ extension RegistryV1 {
     func resolveModel(_ request: RegistryV1.ResolveModelRequest, context: ServerContext) async throws -> RegistryV1.ModelVersion
     /// Points an alias at a version, or removes it.
     func setAlias(_ request: RegistryV1.SetAliasRequest, context: ServerContext) async throws -> RegistryV1.ModelVersion
+    /// Registers a model folder that the client sends, as the next version of its name: first `start`, then for each file
+    /// `file` and its bytes in pieces of at most 1 MiB. Nothing is registered unless every file has its size and digest. A
+    /// folder with the digest of a present version adds nothing: that version is returned as it is. What a bare name means
+    /// is left as it was: a name without the alias "production" gets it, on the version it meant before.
+    func registerVersion(_ requests: RequestStream<RegistryV1.RegisterVersionRequest>, context: ServerContext) async throws -> RegistryV1.ModelVersion
+    /// One model: its versions with metrics and lineage, its aliases and their history.
+    func getModel(_ request: RegistryV1.GetModelRequest, context: ServerContext) async throws -> RegistryV1.Model
+    /// Points the alias "production", or another one, at a version.
+    func promote(_ request: RegistryV1.PromoteRequest, context: ServerContext) async throws -> RegistryV1.ModelVersion
+    /// Points the alias back to where it pointed before the last change that was not undone yet.
+    func rollback(_ request: RegistryV1.RollbackRequest, context: ServerContext) async throws -> RegistryV1.ModelVersion
+    /// The targets of all aliases at once, then each change. A client that reads slowly sees the last of several changes of
+    /// an alias only.
+    func watchAliases(_ request: RegistryV1.WatchAliasesRequest, context: ServerContext, responses: ResponseWriter<RegistryV1.WatchAliasesResponse>) async throws
   }
 
   /// Calls `llmos.registry.v1.Registry` over a channel.
@@ -63,6 +92,35 @@ extension RegistryV1 {
     public func setAlias(_ request: RegistryV1.SetAliasRequest, options: CallOptions = CallOptions()) async throws(RPCError) -> RegistryV1.ModelVersion {
       try await channel.unary(RegistryV1.RegistryMethods.setAlias, request, options: options)
     }
+
+    /// Registers a model folder that the client sends, as the next version of its name: first `start`, then for each file
+    /// `file` and its bytes in pieces of at most 1 MiB. Nothing is registered unless every file has its size and digest. A
+    /// folder with the digest of a present version adds nothing: that version is returned as it is. What a bare name means
+    /// is left as it was: a name without the alias "production" gets it, on the version it meant before.
+    public func registerVersion(options: CallOptions = CallOptions(), _ produce: (RequestWriter<RegistryV1.RegisterVersionRequest>) async throws -> Void) async throws(RPCError) -> RegistryV1.ModelVersion {
+      try await channel.clientStreaming(RegistryV1.RegistryMethods.registerVersion, options: options, produce)
+    }
+
+    /// One model: its versions with metrics and lineage, its aliases and their history.
+    public func getModel(_ request: RegistryV1.GetModelRequest, options: CallOptions = CallOptions()) async throws(RPCError) -> RegistryV1.Model {
+      try await channel.unary(RegistryV1.RegistryMethods.getModel, request, options: options)
+    }
+
+    /// Points the alias "production", or another one, at a version.
+    public func promote(_ request: RegistryV1.PromoteRequest, options: CallOptions = CallOptions()) async throws(RPCError) -> RegistryV1.ModelVersion {
+      try await channel.unary(RegistryV1.RegistryMethods.promote, request, options: options)
+    }
+
+    /// Points the alias back to where it pointed before the last change that was not undone yet.
+    public func rollback(_ request: RegistryV1.RollbackRequest, options: CallOptions = CallOptions()) async throws(RPCError) -> RegistryV1.ModelVersion {
+      try await channel.unary(RegistryV1.RegistryMethods.rollback, request, options: options)
+    }
+
+    /// The targets of all aliases at once, then each change. A client that reads slowly sees the last of several changes of
+    /// an alias only.
+    public func watchAliases(_ request: RegistryV1.WatchAliasesRequest, options: CallOptions = CallOptions()) async throws(RPCError) -> ResponseStream<RegistryV1.WatchAliasesResponse> {
+      try await channel.serverStreaming(RegistryV1.RegistryMethods.watchAliases, request, options: options)
+    }
   }
 }
 
@@ -87,6 +145,26 @@ extension RegistryV1.RegistryService {
     router.unary(RegistryV1.RegistryMethods.setAlias) {
       (request: RegistryV1.SetAliasRequest, context: ServerContext) -> RegistryV1.ModelVersion in
       try await self.setAlias(request, context: context)
+    }
+    router.clientStreaming(RegistryV1.RegistryMethods.registerVersion) {
+      (requests: RequestStream<RegistryV1.RegisterVersionRequest>, context: ServerContext) -> RegistryV1.ModelVersion in
+      try await self.registerVersion(requests, context: context)
+    }
+    router.unary(RegistryV1.RegistryMethods.getModel) {
+      (request: RegistryV1.GetModelRequest, context: ServerContext) -> RegistryV1.Model in
+      try await self.getModel(request, context: context)
+    }
+    router.unary(RegistryV1.RegistryMethods.promote) {
+      (request: RegistryV1.PromoteRequest, context: ServerContext) -> RegistryV1.ModelVersion in
+      try await self.promote(request, context: context)
+    }
+    router.unary(RegistryV1.RegistryMethods.rollback) {
+      (request: RegistryV1.RollbackRequest, context: ServerContext) -> RegistryV1.ModelVersion in
+      try await self.rollback(request, context: context)
+    }
+    router.serverStreaming(RegistryV1.RegistryMethods.watchAliases) {
+      (request: RegistryV1.WatchAliasesRequest, context: ServerContext, responses: ResponseWriter<RegistryV1.WatchAliasesResponse>) in
+      try await self.watchAliases(request, context: context, responses: responses)
     }
   }
 }

@@ -143,6 +143,96 @@ void   llmos__registry__v1__model_version__free_unpacked
   assert(message->base.descriptor == &llmos__registry__v1__model_version__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   llmos__registry__v1__metric__init
+                     (Llmos__Registry__V1__Metric         *message)
+{
+  static const Llmos__Registry__V1__Metric init_value = LLMOS__REGISTRY__V1__METRIC__INIT;
+  *message = init_value;
+}
+size_t llmos__registry__v1__metric__get_packed_size
+                     (const Llmos__Registry__V1__Metric *message)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__metric__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t llmos__registry__v1__metric__pack
+                     (const Llmos__Registry__V1__Metric *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__metric__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t llmos__registry__v1__metric__pack_to_buffer
+                     (const Llmos__Registry__V1__Metric *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__metric__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Llmos__Registry__V1__Metric *
+       llmos__registry__v1__metric__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Llmos__Registry__V1__Metric *)
+     protobuf_c_message_unpack (&llmos__registry__v1__metric__descriptor,
+                                allocator, len, data);
+}
+void   llmos__registry__v1__metric__free_unpacked
+                     (Llmos__Registry__V1__Metric *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &llmos__registry__v1__metric__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   llmos__registry__v1__lineage__init
+                     (Llmos__Registry__V1__Lineage         *message)
+{
+  static const Llmos__Registry__V1__Lineage init_value = LLMOS__REGISTRY__V1__LINEAGE__INIT;
+  *message = init_value;
+}
+size_t llmos__registry__v1__lineage__get_packed_size
+                     (const Llmos__Registry__V1__Lineage *message)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__lineage__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t llmos__registry__v1__lineage__pack
+                     (const Llmos__Registry__V1__Lineage *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__lineage__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t llmos__registry__v1__lineage__pack_to_buffer
+                     (const Llmos__Registry__V1__Lineage *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__lineage__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Llmos__Registry__V1__Lineage *
+       llmos__registry__v1__lineage__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Llmos__Registry__V1__Lineage *)
+     protobuf_c_message_unpack (&llmos__registry__v1__lineage__descriptor,
+                                allocator, len, data);
+}
+void   llmos__registry__v1__lineage__free_unpacked
+                     (Llmos__Registry__V1__Lineage *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &llmos__registry__v1__lineage__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   llmos__registry__v1__list_models_request__init
                      (Llmos__Registry__V1__ListModelsRequest         *message)
 {
@@ -323,6 +413,456 @@ void   llmos__registry__v1__set_alias_request__free_unpacked
   assert(message->base.descriptor == &llmos__registry__v1__set_alias_request__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   llmos__registry__v1__register_version_start__init
+                     (Llmos__Registry__V1__RegisterVersionStart         *message)
+{
+  static const Llmos__Registry__V1__RegisterVersionStart init_value = LLMOS__REGISTRY__V1__REGISTER_VERSION_START__INIT;
+  *message = init_value;
+}
+size_t llmos__registry__v1__register_version_start__get_packed_size
+                     (const Llmos__Registry__V1__RegisterVersionStart *message)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__register_version_start__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t llmos__registry__v1__register_version_start__pack
+                     (const Llmos__Registry__V1__RegisterVersionStart *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__register_version_start__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t llmos__registry__v1__register_version_start__pack_to_buffer
+                     (const Llmos__Registry__V1__RegisterVersionStart *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__register_version_start__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Llmos__Registry__V1__RegisterVersionStart *
+       llmos__registry__v1__register_version_start__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Llmos__Registry__V1__RegisterVersionStart *)
+     protobuf_c_message_unpack (&llmos__registry__v1__register_version_start__descriptor,
+                                allocator, len, data);
+}
+void   llmos__registry__v1__register_version_start__free_unpacked
+                     (Llmos__Registry__V1__RegisterVersionStart *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &llmos__registry__v1__register_version_start__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   llmos__registry__v1__register_version_request__init
+                     (Llmos__Registry__V1__RegisterVersionRequest         *message)
+{
+  static const Llmos__Registry__V1__RegisterVersionRequest init_value = LLMOS__REGISTRY__V1__REGISTER_VERSION_REQUEST__INIT;
+  *message = init_value;
+}
+size_t llmos__registry__v1__register_version_request__get_packed_size
+                     (const Llmos__Registry__V1__RegisterVersionRequest *message)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__register_version_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t llmos__registry__v1__register_version_request__pack
+                     (const Llmos__Registry__V1__RegisterVersionRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__register_version_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t llmos__registry__v1__register_version_request__pack_to_buffer
+                     (const Llmos__Registry__V1__RegisterVersionRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__register_version_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Llmos__Registry__V1__RegisterVersionRequest *
+       llmos__registry__v1__register_version_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Llmos__Registry__V1__RegisterVersionRequest *)
+     protobuf_c_message_unpack (&llmos__registry__v1__register_version_request__descriptor,
+                                allocator, len, data);
+}
+void   llmos__registry__v1__register_version_request__free_unpacked
+                     (Llmos__Registry__V1__RegisterVersionRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &llmos__registry__v1__register_version_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   llmos__registry__v1__get_model_request__init
+                     (Llmos__Registry__V1__GetModelRequest         *message)
+{
+  static const Llmos__Registry__V1__GetModelRequest init_value = LLMOS__REGISTRY__V1__GET_MODEL_REQUEST__INIT;
+  *message = init_value;
+}
+size_t llmos__registry__v1__get_model_request__get_packed_size
+                     (const Llmos__Registry__V1__GetModelRequest *message)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__get_model_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t llmos__registry__v1__get_model_request__pack
+                     (const Llmos__Registry__V1__GetModelRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__get_model_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t llmos__registry__v1__get_model_request__pack_to_buffer
+                     (const Llmos__Registry__V1__GetModelRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__get_model_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Llmos__Registry__V1__GetModelRequest *
+       llmos__registry__v1__get_model_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Llmos__Registry__V1__GetModelRequest *)
+     protobuf_c_message_unpack (&llmos__registry__v1__get_model_request__descriptor,
+                                allocator, len, data);
+}
+void   llmos__registry__v1__get_model_request__free_unpacked
+                     (Llmos__Registry__V1__GetModelRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &llmos__registry__v1__get_model_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   llmos__registry__v1__alias_target__init
+                     (Llmos__Registry__V1__AliasTarget         *message)
+{
+  static const Llmos__Registry__V1__AliasTarget init_value = LLMOS__REGISTRY__V1__ALIAS_TARGET__INIT;
+  *message = init_value;
+}
+size_t llmos__registry__v1__alias_target__get_packed_size
+                     (const Llmos__Registry__V1__AliasTarget *message)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__alias_target__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t llmos__registry__v1__alias_target__pack
+                     (const Llmos__Registry__V1__AliasTarget *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__alias_target__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t llmos__registry__v1__alias_target__pack_to_buffer
+                     (const Llmos__Registry__V1__AliasTarget *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__alias_target__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Llmos__Registry__V1__AliasTarget *
+       llmos__registry__v1__alias_target__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Llmos__Registry__V1__AliasTarget *)
+     protobuf_c_message_unpack (&llmos__registry__v1__alias_target__descriptor,
+                                allocator, len, data);
+}
+void   llmos__registry__v1__alias_target__free_unpacked
+                     (Llmos__Registry__V1__AliasTarget *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &llmos__registry__v1__alias_target__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   llmos__registry__v1__alias_change__init
+                     (Llmos__Registry__V1__AliasChange         *message)
+{
+  static const Llmos__Registry__V1__AliasChange init_value = LLMOS__REGISTRY__V1__ALIAS_CHANGE__INIT;
+  *message = init_value;
+}
+size_t llmos__registry__v1__alias_change__get_packed_size
+                     (const Llmos__Registry__V1__AliasChange *message)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__alias_change__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t llmos__registry__v1__alias_change__pack
+                     (const Llmos__Registry__V1__AliasChange *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__alias_change__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t llmos__registry__v1__alias_change__pack_to_buffer
+                     (const Llmos__Registry__V1__AliasChange *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__alias_change__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Llmos__Registry__V1__AliasChange *
+       llmos__registry__v1__alias_change__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Llmos__Registry__V1__AliasChange *)
+     protobuf_c_message_unpack (&llmos__registry__v1__alias_change__descriptor,
+                                allocator, len, data);
+}
+void   llmos__registry__v1__alias_change__free_unpacked
+                     (Llmos__Registry__V1__AliasChange *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &llmos__registry__v1__alias_change__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   llmos__registry__v1__model__init
+                     (Llmos__Registry__V1__Model         *message)
+{
+  static const Llmos__Registry__V1__Model init_value = LLMOS__REGISTRY__V1__MODEL__INIT;
+  *message = init_value;
+}
+size_t llmos__registry__v1__model__get_packed_size
+                     (const Llmos__Registry__V1__Model *message)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__model__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t llmos__registry__v1__model__pack
+                     (const Llmos__Registry__V1__Model *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__model__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t llmos__registry__v1__model__pack_to_buffer
+                     (const Llmos__Registry__V1__Model *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__model__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Llmos__Registry__V1__Model *
+       llmos__registry__v1__model__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Llmos__Registry__V1__Model *)
+     protobuf_c_message_unpack (&llmos__registry__v1__model__descriptor,
+                                allocator, len, data);
+}
+void   llmos__registry__v1__model__free_unpacked
+                     (Llmos__Registry__V1__Model *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &llmos__registry__v1__model__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   llmos__registry__v1__promote_request__init
+                     (Llmos__Registry__V1__PromoteRequest         *message)
+{
+  static const Llmos__Registry__V1__PromoteRequest init_value = LLMOS__REGISTRY__V1__PROMOTE_REQUEST__INIT;
+  *message = init_value;
+}
+size_t llmos__registry__v1__promote_request__get_packed_size
+                     (const Llmos__Registry__V1__PromoteRequest *message)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__promote_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t llmos__registry__v1__promote_request__pack
+                     (const Llmos__Registry__V1__PromoteRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__promote_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t llmos__registry__v1__promote_request__pack_to_buffer
+                     (const Llmos__Registry__V1__PromoteRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__promote_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Llmos__Registry__V1__PromoteRequest *
+       llmos__registry__v1__promote_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Llmos__Registry__V1__PromoteRequest *)
+     protobuf_c_message_unpack (&llmos__registry__v1__promote_request__descriptor,
+                                allocator, len, data);
+}
+void   llmos__registry__v1__promote_request__free_unpacked
+                     (Llmos__Registry__V1__PromoteRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &llmos__registry__v1__promote_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   llmos__registry__v1__rollback_request__init
+                     (Llmos__Registry__V1__RollbackRequest         *message)
+{
+  static const Llmos__Registry__V1__RollbackRequest init_value = LLMOS__REGISTRY__V1__ROLLBACK_REQUEST__INIT;
+  *message = init_value;
+}
+size_t llmos__registry__v1__rollback_request__get_packed_size
+                     (const Llmos__Registry__V1__RollbackRequest *message)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__rollback_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t llmos__registry__v1__rollback_request__pack
+                     (const Llmos__Registry__V1__RollbackRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__rollback_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t llmos__registry__v1__rollback_request__pack_to_buffer
+                     (const Llmos__Registry__V1__RollbackRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__rollback_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Llmos__Registry__V1__RollbackRequest *
+       llmos__registry__v1__rollback_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Llmos__Registry__V1__RollbackRequest *)
+     protobuf_c_message_unpack (&llmos__registry__v1__rollback_request__descriptor,
+                                allocator, len, data);
+}
+void   llmos__registry__v1__rollback_request__free_unpacked
+                     (Llmos__Registry__V1__RollbackRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &llmos__registry__v1__rollback_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   llmos__registry__v1__watch_aliases_request__init
+                     (Llmos__Registry__V1__WatchAliasesRequest         *message)
+{
+  static const Llmos__Registry__V1__WatchAliasesRequest init_value = LLMOS__REGISTRY__V1__WATCH_ALIASES_REQUEST__INIT;
+  *message = init_value;
+}
+size_t llmos__registry__v1__watch_aliases_request__get_packed_size
+                     (const Llmos__Registry__V1__WatchAliasesRequest *message)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__watch_aliases_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t llmos__registry__v1__watch_aliases_request__pack
+                     (const Llmos__Registry__V1__WatchAliasesRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__watch_aliases_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t llmos__registry__v1__watch_aliases_request__pack_to_buffer
+                     (const Llmos__Registry__V1__WatchAliasesRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__watch_aliases_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Llmos__Registry__V1__WatchAliasesRequest *
+       llmos__registry__v1__watch_aliases_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Llmos__Registry__V1__WatchAliasesRequest *)
+     protobuf_c_message_unpack (&llmos__registry__v1__watch_aliases_request__descriptor,
+                                allocator, len, data);
+}
+void   llmos__registry__v1__watch_aliases_request__free_unpacked
+                     (Llmos__Registry__V1__WatchAliasesRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &llmos__registry__v1__watch_aliases_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   llmos__registry__v1__watch_aliases_response__init
+                     (Llmos__Registry__V1__WatchAliasesResponse         *message)
+{
+  static const Llmos__Registry__V1__WatchAliasesResponse init_value = LLMOS__REGISTRY__V1__WATCH_ALIASES_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t llmos__registry__v1__watch_aliases_response__get_packed_size
+                     (const Llmos__Registry__V1__WatchAliasesResponse *message)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__watch_aliases_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t llmos__registry__v1__watch_aliases_response__pack
+                     (const Llmos__Registry__V1__WatchAliasesResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__watch_aliases_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t llmos__registry__v1__watch_aliases_response__pack_to_buffer
+                     (const Llmos__Registry__V1__WatchAliasesResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &llmos__registry__v1__watch_aliases_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Llmos__Registry__V1__WatchAliasesResponse *
+       llmos__registry__v1__watch_aliases_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Llmos__Registry__V1__WatchAliasesResponse *)
+     protobuf_c_message_unpack (&llmos__registry__v1__watch_aliases_response__descriptor,
+                                allocator, len, data);
+}
+void   llmos__registry__v1__watch_aliases_response__free_unpacked
+                     (Llmos__Registry__V1__WatchAliasesResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &llmos__registry__v1__watch_aliases_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 static const ProtobufCFieldDescriptor llmos__registry__v1__import_model_request__field_descriptors[2] =
 {
   {
@@ -438,7 +978,7 @@ const ProtobufCMessageDescriptor llmos__registry__v1__model_file__descriptor =
   (ProtobufCMessageInit) llmos__registry__v1__model_file__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor llmos__registry__v1__model_version__field_descriptors[10] =
+static const ProtobufCFieldDescriptor llmos__registry__v1__model_version__field_descriptors[12] =
 {
   {
     "name",
@@ -560,6 +1100,30 @@ static const ProtobufCFieldDescriptor llmos__registry__v1__model_version__field_
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "metrics",
+    11,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Llmos__Registry__V1__ModelVersion, n_metrics),
+    offsetof(Llmos__Registry__V1__ModelVersion, metrics),
+    &llmos__registry__v1__metric__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "lineage",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Registry__V1__ModelVersion, lineage),
+    &llmos__registry__v1__lineage__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned llmos__registry__v1__model_version__field_indices_by_name[] = {
   7,   /* field[7] = aliases */
@@ -568,6 +1132,8 @@ static const unsigned llmos__registry__v1__model_version__field_indices_by_name[
   8,   /* field[8] = created_at_ms */
   2,   /* field[2] = digest */
   5,   /* field[5] = files */
+  11,   /* field[11] = lineage */
+  10,   /* field[10] = metrics */
   0,   /* field[0] = name */
   6,   /* field[6] = path */
   3,   /* field[3] = task */
@@ -576,7 +1142,7 @@ static const unsigned llmos__registry__v1__model_version__field_indices_by_name[
 static const ProtobufCIntRange llmos__registry__v1__model_version__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 10 }
+  { 0, 12 }
 };
 const ProtobufCMessageDescriptor llmos__registry__v1__model_version__descriptor =
 {
@@ -586,11 +1152,165 @@ const ProtobufCMessageDescriptor llmos__registry__v1__model_version__descriptor 
   "Llmos__Registry__V1__ModelVersion",
   "llmos.registry.v1",
   sizeof(Llmos__Registry__V1__ModelVersion),
-  10,
+  12,
   llmos__registry__v1__model_version__field_descriptors,
   llmos__registry__v1__model_version__field_indices_by_name,
   1,  llmos__registry__v1__model_version__number_ranges,
   (ProtobufCMessageInit) llmos__registry__v1__model_version__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor llmos__registry__v1__metric__field_descriptors[2] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Registry__V1__Metric, name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "value",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Registry__V1__Metric, value),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned llmos__registry__v1__metric__field_indices_by_name[] = {
+  0,   /* field[0] = name */
+  1,   /* field[1] = value */
+};
+static const ProtobufCIntRange llmos__registry__v1__metric__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor llmos__registry__v1__metric__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "llmos.registry.v1.Metric",
+  "Metric",
+  "Llmos__Registry__V1__Metric",
+  "llmos.registry.v1",
+  sizeof(Llmos__Registry__V1__Metric),
+  2,
+  llmos__registry__v1__metric__field_descriptors,
+  llmos__registry__v1__metric__field_indices_by_name,
+  1,  llmos__registry__v1__metric__number_ranges,
+  (ProtobufCMessageInit) llmos__registry__v1__metric__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor llmos__registry__v1__lineage__field_descriptors[6] =
+{
+  {
+    "dataset",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Registry__V1__Lineage, dataset),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "dataset_digest",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Registry__V1__Lineage, dataset_digest),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "job_id",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Registry__V1__Lineage, job_id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "base_model",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Registry__V1__Lineage, base_model),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "base_model_digest",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Registry__V1__Lineage, base_model_digest),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "configuration_json",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Registry__V1__Lineage, configuration_json),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned llmos__registry__v1__lineage__field_indices_by_name[] = {
+  3,   /* field[3] = base_model */
+  4,   /* field[4] = base_model_digest */
+  5,   /* field[5] = configuration_json */
+  0,   /* field[0] = dataset */
+  1,   /* field[1] = dataset_digest */
+  2,   /* field[2] = job_id */
+};
+static const ProtobufCIntRange llmos__registry__v1__lineage__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 6 }
+};
+const ProtobufCMessageDescriptor llmos__registry__v1__lineage__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "llmos.registry.v1.Lineage",
+  "Lineage",
+  "Llmos__Registry__V1__Lineage",
+  "llmos.registry.v1",
+  sizeof(Llmos__Registry__V1__Lineage),
+  6,
+  llmos__registry__v1__lineage__field_descriptors,
+  llmos__registry__v1__lineage__field_indices_by_name,
+  1,  llmos__registry__v1__lineage__number_ranges,
+  (ProtobufCMessageInit) llmos__registry__v1__lineage__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 #define llmos__registry__v1__list_models_request__field_descriptors NULL
@@ -751,18 +1471,629 @@ const ProtobufCMessageDescriptor llmos__registry__v1__set_alias_request__descrip
   (ProtobufCMessageInit) llmos__registry__v1__set_alias_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCMethodDescriptor llmos__registry__v1__registry__method_descriptors[4] =
+static const ProtobufCFieldDescriptor llmos__registry__v1__register_version_start__field_descriptors[3] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Registry__V1__RegisterVersionStart, name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "metrics",
+    2,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Llmos__Registry__V1__RegisterVersionStart, n_metrics),
+    offsetof(Llmos__Registry__V1__RegisterVersionStart, metrics),
+    &llmos__registry__v1__metric__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "lineage",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Registry__V1__RegisterVersionStart, lineage),
+    &llmos__registry__v1__lineage__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned llmos__registry__v1__register_version_start__field_indices_by_name[] = {
+  2,   /* field[2] = lineage */
+  1,   /* field[1] = metrics */
+  0,   /* field[0] = name */
+};
+static const ProtobufCIntRange llmos__registry__v1__register_version_start__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor llmos__registry__v1__register_version_start__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "llmos.registry.v1.RegisterVersionStart",
+  "RegisterVersionStart",
+  "Llmos__Registry__V1__RegisterVersionStart",
+  "llmos.registry.v1",
+  sizeof(Llmos__Registry__V1__RegisterVersionStart),
+  3,
+  llmos__registry__v1__register_version_start__field_descriptors,
+  llmos__registry__v1__register_version_start__field_indices_by_name,
+  1,  llmos__registry__v1__register_version_start__number_ranges,
+  (ProtobufCMessageInit) llmos__registry__v1__register_version_start__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor llmos__registry__v1__register_version_request__field_descriptors[3] =
+{
+  {
+    "start",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Llmos__Registry__V1__RegisterVersionRequest, part_case),
+    offsetof(Llmos__Registry__V1__RegisterVersionRequest, start),
+    &llmos__registry__v1__register_version_start__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "file",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Llmos__Registry__V1__RegisterVersionRequest, part_case),
+    offsetof(Llmos__Registry__V1__RegisterVersionRequest, file),
+    &llmos__registry__v1__model_file__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "data",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    offsetof(Llmos__Registry__V1__RegisterVersionRequest, part_case),
+    offsetof(Llmos__Registry__V1__RegisterVersionRequest, data),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned llmos__registry__v1__register_version_request__field_indices_by_name[] = {
+  2,   /* field[2] = data */
+  1,   /* field[1] = file */
+  0,   /* field[0] = start */
+};
+static const ProtobufCIntRange llmos__registry__v1__register_version_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor llmos__registry__v1__register_version_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "llmos.registry.v1.RegisterVersionRequest",
+  "RegisterVersionRequest",
+  "Llmos__Registry__V1__RegisterVersionRequest",
+  "llmos.registry.v1",
+  sizeof(Llmos__Registry__V1__RegisterVersionRequest),
+  3,
+  llmos__registry__v1__register_version_request__field_descriptors,
+  llmos__registry__v1__register_version_request__field_indices_by_name,
+  1,  llmos__registry__v1__register_version_request__number_ranges,
+  (ProtobufCMessageInit) llmos__registry__v1__register_version_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor llmos__registry__v1__get_model_request__field_descriptors[1] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Registry__V1__GetModelRequest, name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned llmos__registry__v1__get_model_request__field_indices_by_name[] = {
+  0,   /* field[0] = name */
+};
+static const ProtobufCIntRange llmos__registry__v1__get_model_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor llmos__registry__v1__get_model_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "llmos.registry.v1.GetModelRequest",
+  "GetModelRequest",
+  "Llmos__Registry__V1__GetModelRequest",
+  "llmos.registry.v1",
+  sizeof(Llmos__Registry__V1__GetModelRequest),
+  1,
+  llmos__registry__v1__get_model_request__field_descriptors,
+  llmos__registry__v1__get_model_request__field_indices_by_name,
+  1,  llmos__registry__v1__get_model_request__number_ranges,
+  (ProtobufCMessageInit) llmos__registry__v1__get_model_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor llmos__registry__v1__alias_target__field_descriptors[5] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Registry__V1__AliasTarget, name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "alias",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Registry__V1__AliasTarget, alias),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "version",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Registry__V1__AliasTarget, version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "digest",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Registry__V1__AliasTarget, digest),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "is_implied",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Registry__V1__AliasTarget, is_implied),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned llmos__registry__v1__alias_target__field_indices_by_name[] = {
+  1,   /* field[1] = alias */
+  3,   /* field[3] = digest */
+  4,   /* field[4] = is_implied */
+  0,   /* field[0] = name */
+  2,   /* field[2] = version */
+};
+static const ProtobufCIntRange llmos__registry__v1__alias_target__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor llmos__registry__v1__alias_target__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "llmos.registry.v1.AliasTarget",
+  "AliasTarget",
+  "Llmos__Registry__V1__AliasTarget",
+  "llmos.registry.v1",
+  sizeof(Llmos__Registry__V1__AliasTarget),
+  5,
+  llmos__registry__v1__alias_target__field_descriptors,
+  llmos__registry__v1__alias_target__field_indices_by_name,
+  1,  llmos__registry__v1__alias_target__number_ranges,
+  (ProtobufCMessageInit) llmos__registry__v1__alias_target__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor llmos__registry__v1__alias_change__field_descriptors[5] =
+{
+  {
+    "alias",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Registry__V1__AliasChange, alias),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "version",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Registry__V1__AliasChange, version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "previous",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Registry__V1__AliasChange, previous),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "action",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Registry__V1__AliasChange, action),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "at_ms",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Registry__V1__AliasChange, at_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned llmos__registry__v1__alias_change__field_indices_by_name[] = {
+  3,   /* field[3] = action */
+  0,   /* field[0] = alias */
+  4,   /* field[4] = at_ms */
+  2,   /* field[2] = previous */
+  1,   /* field[1] = version */
+};
+static const ProtobufCIntRange llmos__registry__v1__alias_change__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor llmos__registry__v1__alias_change__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "llmos.registry.v1.AliasChange",
+  "AliasChange",
+  "Llmos__Registry__V1__AliasChange",
+  "llmos.registry.v1",
+  sizeof(Llmos__Registry__V1__AliasChange),
+  5,
+  llmos__registry__v1__alias_change__field_descriptors,
+  llmos__registry__v1__alias_change__field_indices_by_name,
+  1,  llmos__registry__v1__alias_change__number_ranges,
+  (ProtobufCMessageInit) llmos__registry__v1__alias_change__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor llmos__registry__v1__model__field_descriptors[4] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Registry__V1__Model, name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "versions",
+    2,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Llmos__Registry__V1__Model, n_versions),
+    offsetof(Llmos__Registry__V1__Model, versions),
+    &llmos__registry__v1__model_version__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "aliases",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Llmos__Registry__V1__Model, n_aliases),
+    offsetof(Llmos__Registry__V1__Model, aliases),
+    &llmos__registry__v1__alias_target__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "history",
+    4,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Llmos__Registry__V1__Model, n_history),
+    offsetof(Llmos__Registry__V1__Model, history),
+    &llmos__registry__v1__alias_change__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned llmos__registry__v1__model__field_indices_by_name[] = {
+  2,   /* field[2] = aliases */
+  3,   /* field[3] = history */
+  0,   /* field[0] = name */
+  1,   /* field[1] = versions */
+};
+static const ProtobufCIntRange llmos__registry__v1__model__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor llmos__registry__v1__model__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "llmos.registry.v1.Model",
+  "Model",
+  "Llmos__Registry__V1__Model",
+  "llmos.registry.v1",
+  sizeof(Llmos__Registry__V1__Model),
+  4,
+  llmos__registry__v1__model__field_descriptors,
+  llmos__registry__v1__model__field_indices_by_name,
+  1,  llmos__registry__v1__model__number_ranges,
+  (ProtobufCMessageInit) llmos__registry__v1__model__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor llmos__registry__v1__promote_request__field_descriptors[2] =
+{
+  {
+    "model",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Registry__V1__PromoteRequest, model),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "alias",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Registry__V1__PromoteRequest, alias),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned llmos__registry__v1__promote_request__field_indices_by_name[] = {
+  1,   /* field[1] = alias */
+  0,   /* field[0] = model */
+};
+static const ProtobufCIntRange llmos__registry__v1__promote_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor llmos__registry__v1__promote_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "llmos.registry.v1.PromoteRequest",
+  "PromoteRequest",
+  "Llmos__Registry__V1__PromoteRequest",
+  "llmos.registry.v1",
+  sizeof(Llmos__Registry__V1__PromoteRequest),
+  2,
+  llmos__registry__v1__promote_request__field_descriptors,
+  llmos__registry__v1__promote_request__field_indices_by_name,
+  1,  llmos__registry__v1__promote_request__number_ranges,
+  (ProtobufCMessageInit) llmos__registry__v1__promote_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor llmos__registry__v1__rollback_request__field_descriptors[2] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Registry__V1__RollbackRequest, name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "alias",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Registry__V1__RollbackRequest, alias),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned llmos__registry__v1__rollback_request__field_indices_by_name[] = {
+  1,   /* field[1] = alias */
+  0,   /* field[0] = name */
+};
+static const ProtobufCIntRange llmos__registry__v1__rollback_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor llmos__registry__v1__rollback_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "llmos.registry.v1.RollbackRequest",
+  "RollbackRequest",
+  "Llmos__Registry__V1__RollbackRequest",
+  "llmos.registry.v1",
+  sizeof(Llmos__Registry__V1__RollbackRequest),
+  2,
+  llmos__registry__v1__rollback_request__field_descriptors,
+  llmos__registry__v1__rollback_request__field_indices_by_name,
+  1,  llmos__registry__v1__rollback_request__number_ranges,
+  (ProtobufCMessageInit) llmos__registry__v1__rollback_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor llmos__registry__v1__watch_aliases_request__field_descriptors[1] =
+{
+  {
+    "names",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Llmos__Registry__V1__WatchAliasesRequest, n_names),
+    offsetof(Llmos__Registry__V1__WatchAliasesRequest, names),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned llmos__registry__v1__watch_aliases_request__field_indices_by_name[] = {
+  0,   /* field[0] = names */
+};
+static const ProtobufCIntRange llmos__registry__v1__watch_aliases_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor llmos__registry__v1__watch_aliases_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "llmos.registry.v1.WatchAliasesRequest",
+  "WatchAliasesRequest",
+  "Llmos__Registry__V1__WatchAliasesRequest",
+  "llmos.registry.v1",
+  sizeof(Llmos__Registry__V1__WatchAliasesRequest),
+  1,
+  llmos__registry__v1__watch_aliases_request__field_descriptors,
+  llmos__registry__v1__watch_aliases_request__field_indices_by_name,
+  1,  llmos__registry__v1__watch_aliases_request__number_ranges,
+  (ProtobufCMessageInit) llmos__registry__v1__watch_aliases_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor llmos__registry__v1__watch_aliases_response__field_descriptors[1] =
+{
+  {
+    "aliases",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Llmos__Registry__V1__WatchAliasesResponse, n_aliases),
+    offsetof(Llmos__Registry__V1__WatchAliasesResponse, aliases),
+    &llmos__registry__v1__alias_target__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned llmos__registry__v1__watch_aliases_response__field_indices_by_name[] = {
+  0,   /* field[0] = aliases */
+};
+static const ProtobufCIntRange llmos__registry__v1__watch_aliases_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor llmos__registry__v1__watch_aliases_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "llmos.registry.v1.WatchAliasesResponse",
+  "WatchAliasesResponse",
+  "Llmos__Registry__V1__WatchAliasesResponse",
+  "llmos.registry.v1",
+  sizeof(Llmos__Registry__V1__WatchAliasesResponse),
+  1,
+  llmos__registry__v1__watch_aliases_response__field_descriptors,
+  llmos__registry__v1__watch_aliases_response__field_indices_by_name,
+  1,  llmos__registry__v1__watch_aliases_response__number_ranges,
+  (ProtobufCMessageInit) llmos__registry__v1__watch_aliases_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCMethodDescriptor llmos__registry__v1__registry__method_descriptors[9] =
 {
   { "ImportModel", &llmos__registry__v1__import_model_request__descriptor, &llmos__registry__v1__model_version__descriptor },
   { "ListModels", &llmos__registry__v1__list_models_request__descriptor, &llmos__registry__v1__list_models_response__descriptor },
   { "ResolveModel", &llmos__registry__v1__resolve_model_request__descriptor, &llmos__registry__v1__model_version__descriptor },
   { "SetAlias", &llmos__registry__v1__set_alias_request__descriptor, &llmos__registry__v1__model_version__descriptor },
+  { "RegisterVersion", &llmos__registry__v1__register_version_request__descriptor, &llmos__registry__v1__model_version__descriptor },
+  { "GetModel", &llmos__registry__v1__get_model_request__descriptor, &llmos__registry__v1__model__descriptor },
+  { "Promote", &llmos__registry__v1__promote_request__descriptor, &llmos__registry__v1__model_version__descriptor },
+  { "Rollback", &llmos__registry__v1__rollback_request__descriptor, &llmos__registry__v1__model_version__descriptor },
+  { "WatchAliases", &llmos__registry__v1__watch_aliases_request__descriptor, &llmos__registry__v1__watch_aliases_response__descriptor },
 };
 const unsigned llmos__registry__v1__registry__method_indices_by_name[] = {
+  5,        /* GetModel */
   0,        /* ImportModel */
   1,        /* ListModels */
+  6,        /* Promote */
+  4,        /* RegisterVersion */
   2,        /* ResolveModel */
-  3         /* SetAlias */
+  7,        /* Rollback */
+  3,        /* SetAlias */
+  8         /* WatchAliases */
 };
 const ProtobufCServiceDescriptor llmos__registry__v1__registry__descriptor =
 {
@@ -771,7 +2102,7 @@ const ProtobufCServiceDescriptor llmos__registry__v1__registry__descriptor =
   "Registry",
   "Llmos__Registry__V1__Registry",
   "llmos.registry.v1",
-  4,
+  9,
   llmos__registry__v1__registry__method_descriptors,
   llmos__registry__v1__registry__method_indices_by_name
 };
@@ -806,6 +2137,46 @@ void llmos__registry__v1__registry__set_alias(ProtobufCService *service,
 {
   assert(service->descriptor == &llmos__registry__v1__registry__descriptor);
   service->invoke(service, 3, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void llmos__registry__v1__registry__register_version(ProtobufCService *service,
+                                                     const Llmos__Registry__V1__RegisterVersionRequest *input,
+                                                     Llmos__Registry__V1__ModelVersion_Closure closure,
+                                                     void *closure_data)
+{
+  assert(service->descriptor == &llmos__registry__v1__registry__descriptor);
+  service->invoke(service, 4, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void llmos__registry__v1__registry__get_model(ProtobufCService *service,
+                                              const Llmos__Registry__V1__GetModelRequest *input,
+                                              Llmos__Registry__V1__Model_Closure closure,
+                                              void *closure_data)
+{
+  assert(service->descriptor == &llmos__registry__v1__registry__descriptor);
+  service->invoke(service, 5, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void llmos__registry__v1__registry__promote(ProtobufCService *service,
+                                            const Llmos__Registry__V1__PromoteRequest *input,
+                                            Llmos__Registry__V1__ModelVersion_Closure closure,
+                                            void *closure_data)
+{
+  assert(service->descriptor == &llmos__registry__v1__registry__descriptor);
+  service->invoke(service, 6, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void llmos__registry__v1__registry__rollback(ProtobufCService *service,
+                                             const Llmos__Registry__V1__RollbackRequest *input,
+                                             Llmos__Registry__V1__ModelVersion_Closure closure,
+                                             void *closure_data)
+{
+  assert(service->descriptor == &llmos__registry__v1__registry__descriptor);
+  service->invoke(service, 7, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void llmos__registry__v1__registry__watch_aliases(ProtobufCService *service,
+                                                  const Llmos__Registry__V1__WatchAliasesRequest *input,
+                                                  Llmos__Registry__V1__WatchAliasesResponse_Closure closure,
+                                                  void *closure_data)
+{
+  assert(service->descriptor == &llmos__registry__v1__registry__descriptor);
+  service->invoke(service, 8, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void llmos__registry__v1__registry__init (Llmos__Registry__V1__Registry_Service *service,
                                           Llmos__Registry__V1__Registry_ServiceDestroy destroy)

@@ -19,10 +19,22 @@ PROTOBUF_C__BEGIN_DECLS
 typedef struct Llmos__Registry__V1__ImportModelRequest Llmos__Registry__V1__ImportModelRequest;
 typedef struct Llmos__Registry__V1__ModelFile Llmos__Registry__V1__ModelFile;
 typedef struct Llmos__Registry__V1__ModelVersion Llmos__Registry__V1__ModelVersion;
+typedef struct Llmos__Registry__V1__Metric Llmos__Registry__V1__Metric;
+typedef struct Llmos__Registry__V1__Lineage Llmos__Registry__V1__Lineage;
 typedef struct Llmos__Registry__V1__ListModelsRequest Llmos__Registry__V1__ListModelsRequest;
 typedef struct Llmos__Registry__V1__ListModelsResponse Llmos__Registry__V1__ListModelsResponse;
 typedef struct Llmos__Registry__V1__ResolveModelRequest Llmos__Registry__V1__ResolveModelRequest;
 typedef struct Llmos__Registry__V1__SetAliasRequest Llmos__Registry__V1__SetAliasRequest;
+typedef struct Llmos__Registry__V1__RegisterVersionStart Llmos__Registry__V1__RegisterVersionStart;
+typedef struct Llmos__Registry__V1__RegisterVersionRequest Llmos__Registry__V1__RegisterVersionRequest;
+typedef struct Llmos__Registry__V1__GetModelRequest Llmos__Registry__V1__GetModelRequest;
+typedef struct Llmos__Registry__V1__AliasTarget Llmos__Registry__V1__AliasTarget;
+typedef struct Llmos__Registry__V1__AliasChange Llmos__Registry__V1__AliasChange;
+typedef struct Llmos__Registry__V1__Model Llmos__Registry__V1__Model;
+typedef struct Llmos__Registry__V1__PromoteRequest Llmos__Registry__V1__PromoteRequest;
+typedef struct Llmos__Registry__V1__RollbackRequest Llmos__Registry__V1__RollbackRequest;
+typedef struct Llmos__Registry__V1__WatchAliasesRequest Llmos__Registry__V1__WatchAliasesRequest;
+typedef struct Llmos__Registry__V1__WatchAliasesResponse Llmos__Registry__V1__WatchAliasesResponse;
 
 
 /* --- enums --- */
@@ -98,10 +110,57 @@ struct  Llmos__Registry__V1__ModelVersion
    * The longest input in tokens.
    */
   uint32_t context_tokens;
+  /*
+   * Of its evaluation, as registered.
+   */
+  size_t n_metrics;
+  Llmos__Registry__V1__Metric **metrics;
+  /*
+   * Where it comes from; absent for an imported folder.
+   */
+  Llmos__Registry__V1__Lineage *lineage;
 };
 #define LLMOS__REGISTRY__V1__MODEL_VERSION__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&llmos__registry__v1__model_version__descriptor) \
-    , (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, (char *)protobuf_c_empty_string, 0,NULL, 0, 0 }
+    , (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, (char *)protobuf_c_empty_string, 0,NULL, 0, 0, 0,NULL, NULL }
+
+
+struct  Llmos__Registry__V1__Metric
+{
+  ProtobufCMessage base;
+  /*
+   * 1 to 128 characters, e.g. "test_f1", "loss".
+   */
+  char *name;
+  double value;
+};
+#define LLMOS__REGISTRY__V1__METRIC__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&llmos__registry__v1__metric__descriptor) \
+    , (char *)protobuf_c_empty_string, 0 }
+
+
+struct  Llmos__Registry__V1__Lineage
+{
+  ProtobufCMessage base;
+  /*
+   * "name@version" of the training data, and its digest.
+   */
+  char *dataset;
+  char *dataset_digest;
+  char *job_id;
+  /*
+   * "name@version" of the model it was fine-tuned from; empty: from scratch.
+   */
+  char *base_model;
+  char *base_model_digest;
+  /*
+   * The job's configuration: a JSON object.
+   */
+  char *configuration_json;
+};
+#define LLMOS__REGISTRY__V1__LINEAGE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&llmos__registry__v1__lineage__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
 
 
 struct  Llmos__Registry__V1__ListModelsRequest
@@ -147,6 +206,194 @@ struct  Llmos__Registry__V1__SetAliasRequest
 #define LLMOS__REGISTRY__V1__SET_ALIAS_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&llmos__registry__v1__set_alias_request__descriptor) \
     , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0 }
+
+
+struct  Llmos__Registry__V1__RegisterVersionStart
+{
+  ProtobufCMessage base;
+  /*
+   * The model's name; see ImportModelRequest.
+   */
+  char *name;
+  size_t n_metrics;
+  Llmos__Registry__V1__Metric **metrics;
+  Llmos__Registry__V1__Lineage *lineage;
+};
+#define LLMOS__REGISTRY__V1__REGISTER_VERSION_START__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&llmos__registry__v1__register_version_start__descriptor) \
+    , (char *)protobuf_c_empty_string, 0,NULL, NULL }
+
+
+typedef enum {
+  LLMOS__REGISTRY__V1__REGISTER_VERSION_REQUEST__PART__NOT_SET = 0,
+  LLMOS__REGISTRY__V1__REGISTER_VERSION_REQUEST__PART_START = 1,
+  LLMOS__REGISTRY__V1__REGISTER_VERSION_REQUEST__PART_FILE = 2,
+  LLMOS__REGISTRY__V1__REGISTER_VERSION_REQUEST__PART_DATA = 3
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(LLMOS__REGISTRY__V1__REGISTER_VERSION_REQUEST__PART__CASE)
+} Llmos__Registry__V1__RegisterVersionRequest__PartCase;
+
+struct  Llmos__Registry__V1__RegisterVersionRequest
+{
+  ProtobufCMessage base;
+  Llmos__Registry__V1__RegisterVersionRequest__PartCase part_case;
+  union {
+    /*
+     * The first message, and only that.
+     */
+    Llmos__Registry__V1__RegisterVersionStart *start;
+    /*
+     * Ends the file before. All three fields are needed.
+     */
+    Llmos__Registry__V1__ModelFile *file;
+    ProtobufCBinaryData data;
+  };
+};
+#define LLMOS__REGISTRY__V1__REGISTER_VERSION_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&llmos__registry__v1__register_version_request__descriptor) \
+    , LLMOS__REGISTRY__V1__REGISTER_VERSION_REQUEST__PART__NOT_SET, {0} }
+
+
+struct  Llmos__Registry__V1__GetModelRequest
+{
+  ProtobufCMessage base;
+  char *name;
+};
+#define LLMOS__REGISTRY__V1__GET_MODEL_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&llmos__registry__v1__get_model_request__descriptor) \
+    , (char *)protobuf_c_empty_string }
+
+
+struct  Llmos__Registry__V1__AliasTarget
+{
+  ProtobufCMessage base;
+  char *name;
+  char *alias;
+  /*
+   * 0: the alias was removed.
+   */
+  uint32_t version;
+  /*
+   * Of the version.
+   */
+  char *digest;
+  /*
+   * A model without the alias "production": this is the version its bare name means, the newest.
+   */
+  protobuf_c_boolean is_implied;
+};
+#define LLMOS__REGISTRY__V1__ALIAS_TARGET__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&llmos__registry__v1__alias_target__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, 0 }
+
+
+struct  Llmos__Registry__V1__AliasChange
+{
+  ProtobufCMessage base;
+  char *alias;
+  /*
+   * 0: removed.
+   */
+  uint32_t version;
+  /*
+   * 0: none.
+   */
+  uint32_t previous;
+  /*
+   * "promote", "rollback", "set", "register".
+   */
+  char *action;
+  /*
+   * Milliseconds since 1970-01-01 UTC.
+   */
+  int64_t at_ms;
+};
+#define LLMOS__REGISTRY__V1__ALIAS_CHANGE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&llmos__registry__v1__alias_change__descriptor) \
+    , (char *)protobuf_c_empty_string, 0, 0, (char *)protobuf_c_empty_string, 0 }
+
+
+struct  Llmos__Registry__V1__Model
+{
+  ProtobufCMessage base;
+  char *name;
+  /*
+   * By version.
+   */
+  size_t n_versions;
+  Llmos__Registry__V1__ModelVersion **versions;
+  /*
+   * By alias.
+   */
+  size_t n_aliases;
+  Llmos__Registry__V1__AliasTarget **aliases;
+  /*
+   * Newest first; the last 1,000 of each alias are kept.
+   */
+  size_t n_history;
+  Llmos__Registry__V1__AliasChange **history;
+};
+#define LLMOS__REGISTRY__V1__MODEL__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&llmos__registry__v1__model__descriptor) \
+    , (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0,NULL }
+
+
+struct  Llmos__Registry__V1__PromoteRequest
+{
+  ProtobufCMessage base;
+  /*
+   * "name" (its newest version), "name@version" or "name@alias".
+   */
+  char *model;
+  /*
+   * Empty: "production".
+   */
+  char *alias;
+};
+#define LLMOS__REGISTRY__V1__PROMOTE_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&llmos__registry__v1__promote_request__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
+
+
+struct  Llmos__Registry__V1__RollbackRequest
+{
+  ProtobufCMessage base;
+  char *name;
+  /*
+   * Empty: "production".
+   */
+  char *alias;
+};
+#define LLMOS__REGISTRY__V1__ROLLBACK_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&llmos__registry__v1__rollback_request__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
+
+
+struct  Llmos__Registry__V1__WatchAliasesRequest
+{
+  ProtobufCMessage base;
+  /*
+   * The models to watch, registered or not; none: all.
+   */
+  size_t n_names;
+  char **names;
+};
+#define LLMOS__REGISTRY__V1__WATCH_ALIASES_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&llmos__registry__v1__watch_aliases_request__descriptor) \
+    , 0,NULL }
+
+
+struct  Llmos__Registry__V1__WatchAliasesResponse
+{
+  ProtobufCMessage base;
+  /*
+   * First: all there are, by name and alias; every model has its "production", implied or not. Then: those that changed.
+   */
+  size_t n_aliases;
+  Llmos__Registry__V1__AliasTarget **aliases;
+};
+#define LLMOS__REGISTRY__V1__WATCH_ALIASES_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&llmos__registry__v1__watch_aliases_response__descriptor) \
+    , 0,NULL }
 
 
 /* Llmos__Registry__V1__ImportModelRequest methods */
@@ -205,6 +452,44 @@ Llmos__Registry__V1__ModelVersion *
                       const uint8_t       *data);
 void   llmos__registry__v1__model_version__free_unpacked
                      (Llmos__Registry__V1__ModelVersion *message,
+                      ProtobufCAllocator *allocator);
+/* Llmos__Registry__V1__Metric methods */
+void   llmos__registry__v1__metric__init
+                     (Llmos__Registry__V1__Metric         *message);
+size_t llmos__registry__v1__metric__get_packed_size
+                     (const Llmos__Registry__V1__Metric   *message);
+size_t llmos__registry__v1__metric__pack
+                     (const Llmos__Registry__V1__Metric   *message,
+                      uint8_t             *out);
+size_t llmos__registry__v1__metric__pack_to_buffer
+                     (const Llmos__Registry__V1__Metric   *message,
+                      ProtobufCBuffer     *buffer);
+Llmos__Registry__V1__Metric *
+       llmos__registry__v1__metric__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   llmos__registry__v1__metric__free_unpacked
+                     (Llmos__Registry__V1__Metric *message,
+                      ProtobufCAllocator *allocator);
+/* Llmos__Registry__V1__Lineage methods */
+void   llmos__registry__v1__lineage__init
+                     (Llmos__Registry__V1__Lineage         *message);
+size_t llmos__registry__v1__lineage__get_packed_size
+                     (const Llmos__Registry__V1__Lineage   *message);
+size_t llmos__registry__v1__lineage__pack
+                     (const Llmos__Registry__V1__Lineage   *message,
+                      uint8_t             *out);
+size_t llmos__registry__v1__lineage__pack_to_buffer
+                     (const Llmos__Registry__V1__Lineage   *message,
+                      ProtobufCBuffer     *buffer);
+Llmos__Registry__V1__Lineage *
+       llmos__registry__v1__lineage__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   llmos__registry__v1__lineage__free_unpacked
+                     (Llmos__Registry__V1__Lineage *message,
                       ProtobufCAllocator *allocator);
 /* Llmos__Registry__V1__ListModelsRequest methods */
 void   llmos__registry__v1__list_models_request__init
@@ -282,6 +567,196 @@ Llmos__Registry__V1__SetAliasRequest *
 void   llmos__registry__v1__set_alias_request__free_unpacked
                      (Llmos__Registry__V1__SetAliasRequest *message,
                       ProtobufCAllocator *allocator);
+/* Llmos__Registry__V1__RegisterVersionStart methods */
+void   llmos__registry__v1__register_version_start__init
+                     (Llmos__Registry__V1__RegisterVersionStart         *message);
+size_t llmos__registry__v1__register_version_start__get_packed_size
+                     (const Llmos__Registry__V1__RegisterVersionStart   *message);
+size_t llmos__registry__v1__register_version_start__pack
+                     (const Llmos__Registry__V1__RegisterVersionStart   *message,
+                      uint8_t             *out);
+size_t llmos__registry__v1__register_version_start__pack_to_buffer
+                     (const Llmos__Registry__V1__RegisterVersionStart   *message,
+                      ProtobufCBuffer     *buffer);
+Llmos__Registry__V1__RegisterVersionStart *
+       llmos__registry__v1__register_version_start__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   llmos__registry__v1__register_version_start__free_unpacked
+                     (Llmos__Registry__V1__RegisterVersionStart *message,
+                      ProtobufCAllocator *allocator);
+/* Llmos__Registry__V1__RegisterVersionRequest methods */
+void   llmos__registry__v1__register_version_request__init
+                     (Llmos__Registry__V1__RegisterVersionRequest         *message);
+size_t llmos__registry__v1__register_version_request__get_packed_size
+                     (const Llmos__Registry__V1__RegisterVersionRequest   *message);
+size_t llmos__registry__v1__register_version_request__pack
+                     (const Llmos__Registry__V1__RegisterVersionRequest   *message,
+                      uint8_t             *out);
+size_t llmos__registry__v1__register_version_request__pack_to_buffer
+                     (const Llmos__Registry__V1__RegisterVersionRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Llmos__Registry__V1__RegisterVersionRequest *
+       llmos__registry__v1__register_version_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   llmos__registry__v1__register_version_request__free_unpacked
+                     (Llmos__Registry__V1__RegisterVersionRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Llmos__Registry__V1__GetModelRequest methods */
+void   llmos__registry__v1__get_model_request__init
+                     (Llmos__Registry__V1__GetModelRequest         *message);
+size_t llmos__registry__v1__get_model_request__get_packed_size
+                     (const Llmos__Registry__V1__GetModelRequest   *message);
+size_t llmos__registry__v1__get_model_request__pack
+                     (const Llmos__Registry__V1__GetModelRequest   *message,
+                      uint8_t             *out);
+size_t llmos__registry__v1__get_model_request__pack_to_buffer
+                     (const Llmos__Registry__V1__GetModelRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Llmos__Registry__V1__GetModelRequest *
+       llmos__registry__v1__get_model_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   llmos__registry__v1__get_model_request__free_unpacked
+                     (Llmos__Registry__V1__GetModelRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Llmos__Registry__V1__AliasTarget methods */
+void   llmos__registry__v1__alias_target__init
+                     (Llmos__Registry__V1__AliasTarget         *message);
+size_t llmos__registry__v1__alias_target__get_packed_size
+                     (const Llmos__Registry__V1__AliasTarget   *message);
+size_t llmos__registry__v1__alias_target__pack
+                     (const Llmos__Registry__V1__AliasTarget   *message,
+                      uint8_t             *out);
+size_t llmos__registry__v1__alias_target__pack_to_buffer
+                     (const Llmos__Registry__V1__AliasTarget   *message,
+                      ProtobufCBuffer     *buffer);
+Llmos__Registry__V1__AliasTarget *
+       llmos__registry__v1__alias_target__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   llmos__registry__v1__alias_target__free_unpacked
+                     (Llmos__Registry__V1__AliasTarget *message,
+                      ProtobufCAllocator *allocator);
+/* Llmos__Registry__V1__AliasChange methods */
+void   llmos__registry__v1__alias_change__init
+                     (Llmos__Registry__V1__AliasChange         *message);
+size_t llmos__registry__v1__alias_change__get_packed_size
+                     (const Llmos__Registry__V1__AliasChange   *message);
+size_t llmos__registry__v1__alias_change__pack
+                     (const Llmos__Registry__V1__AliasChange   *message,
+                      uint8_t             *out);
+size_t llmos__registry__v1__alias_change__pack_to_buffer
+                     (const Llmos__Registry__V1__AliasChange   *message,
+                      ProtobufCBuffer     *buffer);
+Llmos__Registry__V1__AliasChange *
+       llmos__registry__v1__alias_change__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   llmos__registry__v1__alias_change__free_unpacked
+                     (Llmos__Registry__V1__AliasChange *message,
+                      ProtobufCAllocator *allocator);
+/* Llmos__Registry__V1__Model methods */
+void   llmos__registry__v1__model__init
+                     (Llmos__Registry__V1__Model         *message);
+size_t llmos__registry__v1__model__get_packed_size
+                     (const Llmos__Registry__V1__Model   *message);
+size_t llmos__registry__v1__model__pack
+                     (const Llmos__Registry__V1__Model   *message,
+                      uint8_t             *out);
+size_t llmos__registry__v1__model__pack_to_buffer
+                     (const Llmos__Registry__V1__Model   *message,
+                      ProtobufCBuffer     *buffer);
+Llmos__Registry__V1__Model *
+       llmos__registry__v1__model__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   llmos__registry__v1__model__free_unpacked
+                     (Llmos__Registry__V1__Model *message,
+                      ProtobufCAllocator *allocator);
+/* Llmos__Registry__V1__PromoteRequest methods */
+void   llmos__registry__v1__promote_request__init
+                     (Llmos__Registry__V1__PromoteRequest         *message);
+size_t llmos__registry__v1__promote_request__get_packed_size
+                     (const Llmos__Registry__V1__PromoteRequest   *message);
+size_t llmos__registry__v1__promote_request__pack
+                     (const Llmos__Registry__V1__PromoteRequest   *message,
+                      uint8_t             *out);
+size_t llmos__registry__v1__promote_request__pack_to_buffer
+                     (const Llmos__Registry__V1__PromoteRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Llmos__Registry__V1__PromoteRequest *
+       llmos__registry__v1__promote_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   llmos__registry__v1__promote_request__free_unpacked
+                     (Llmos__Registry__V1__PromoteRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Llmos__Registry__V1__RollbackRequest methods */
+void   llmos__registry__v1__rollback_request__init
+                     (Llmos__Registry__V1__RollbackRequest         *message);
+size_t llmos__registry__v1__rollback_request__get_packed_size
+                     (const Llmos__Registry__V1__RollbackRequest   *message);
+size_t llmos__registry__v1__rollback_request__pack
+                     (const Llmos__Registry__V1__RollbackRequest   *message,
+                      uint8_t             *out);
+size_t llmos__registry__v1__rollback_request__pack_to_buffer
+                     (const Llmos__Registry__V1__RollbackRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Llmos__Registry__V1__RollbackRequest *
+       llmos__registry__v1__rollback_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   llmos__registry__v1__rollback_request__free_unpacked
+                     (Llmos__Registry__V1__RollbackRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Llmos__Registry__V1__WatchAliasesRequest methods */
+void   llmos__registry__v1__watch_aliases_request__init
+                     (Llmos__Registry__V1__WatchAliasesRequest         *message);
+size_t llmos__registry__v1__watch_aliases_request__get_packed_size
+                     (const Llmos__Registry__V1__WatchAliasesRequest   *message);
+size_t llmos__registry__v1__watch_aliases_request__pack
+                     (const Llmos__Registry__V1__WatchAliasesRequest   *message,
+                      uint8_t             *out);
+size_t llmos__registry__v1__watch_aliases_request__pack_to_buffer
+                     (const Llmos__Registry__V1__WatchAliasesRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Llmos__Registry__V1__WatchAliasesRequest *
+       llmos__registry__v1__watch_aliases_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   llmos__registry__v1__watch_aliases_request__free_unpacked
+                     (Llmos__Registry__V1__WatchAliasesRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Llmos__Registry__V1__WatchAliasesResponse methods */
+void   llmos__registry__v1__watch_aliases_response__init
+                     (Llmos__Registry__V1__WatchAliasesResponse         *message);
+size_t llmos__registry__v1__watch_aliases_response__get_packed_size
+                     (const Llmos__Registry__V1__WatchAliasesResponse   *message);
+size_t llmos__registry__v1__watch_aliases_response__pack
+                     (const Llmos__Registry__V1__WatchAliasesResponse   *message,
+                      uint8_t             *out);
+size_t llmos__registry__v1__watch_aliases_response__pack_to_buffer
+                     (const Llmos__Registry__V1__WatchAliasesResponse   *message,
+                      ProtobufCBuffer     *buffer);
+Llmos__Registry__V1__WatchAliasesResponse *
+       llmos__registry__v1__watch_aliases_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   llmos__registry__v1__watch_aliases_response__free_unpacked
+                     (Llmos__Registry__V1__WatchAliasesResponse *message,
+                      ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
 typedef void (*Llmos__Registry__V1__ImportModelRequest_Closure)
@@ -292,6 +767,12 @@ typedef void (*Llmos__Registry__V1__ModelFile_Closure)
                   void *closure_data);
 typedef void (*Llmos__Registry__V1__ModelVersion_Closure)
                  (const Llmos__Registry__V1__ModelVersion *message,
+                  void *closure_data);
+typedef void (*Llmos__Registry__V1__Metric_Closure)
+                 (const Llmos__Registry__V1__Metric *message,
+                  void *closure_data);
+typedef void (*Llmos__Registry__V1__Lineage_Closure)
+                 (const Llmos__Registry__V1__Lineage *message,
                   void *closure_data);
 typedef void (*Llmos__Registry__V1__ListModelsRequest_Closure)
                  (const Llmos__Registry__V1__ListModelsRequest *message,
@@ -304,6 +785,36 @@ typedef void (*Llmos__Registry__V1__ResolveModelRequest_Closure)
                   void *closure_data);
 typedef void (*Llmos__Registry__V1__SetAliasRequest_Closure)
                  (const Llmos__Registry__V1__SetAliasRequest *message,
+                  void *closure_data);
+typedef void (*Llmos__Registry__V1__RegisterVersionStart_Closure)
+                 (const Llmos__Registry__V1__RegisterVersionStart *message,
+                  void *closure_data);
+typedef void (*Llmos__Registry__V1__RegisterVersionRequest_Closure)
+                 (const Llmos__Registry__V1__RegisterVersionRequest *message,
+                  void *closure_data);
+typedef void (*Llmos__Registry__V1__GetModelRequest_Closure)
+                 (const Llmos__Registry__V1__GetModelRequest *message,
+                  void *closure_data);
+typedef void (*Llmos__Registry__V1__AliasTarget_Closure)
+                 (const Llmos__Registry__V1__AliasTarget *message,
+                  void *closure_data);
+typedef void (*Llmos__Registry__V1__AliasChange_Closure)
+                 (const Llmos__Registry__V1__AliasChange *message,
+                  void *closure_data);
+typedef void (*Llmos__Registry__V1__Model_Closure)
+                 (const Llmos__Registry__V1__Model *message,
+                  void *closure_data);
+typedef void (*Llmos__Registry__V1__PromoteRequest_Closure)
+                 (const Llmos__Registry__V1__PromoteRequest *message,
+                  void *closure_data);
+typedef void (*Llmos__Registry__V1__RollbackRequest_Closure)
+                 (const Llmos__Registry__V1__RollbackRequest *message,
+                  void *closure_data);
+typedef void (*Llmos__Registry__V1__WatchAliasesRequest_Closure)
+                 (const Llmos__Registry__V1__WatchAliasesRequest *message,
+                  void *closure_data);
+typedef void (*Llmos__Registry__V1__WatchAliasesResponse_Closure)
+                 (const Llmos__Registry__V1__WatchAliasesResponse *message,
                   void *closure_data);
 
 /* --- services --- */
@@ -328,6 +839,26 @@ struct Llmos__Registry__V1__Registry_Service
                     const Llmos__Registry__V1__SetAliasRequest *input,
                     Llmos__Registry__V1__ModelVersion_Closure closure,
                     void *closure_data);
+  void (*register_version)(Llmos__Registry__V1__Registry_Service *service,
+                           const Llmos__Registry__V1__RegisterVersionRequest *input,
+                           Llmos__Registry__V1__ModelVersion_Closure closure,
+                           void *closure_data);
+  void (*get_model)(Llmos__Registry__V1__Registry_Service *service,
+                    const Llmos__Registry__V1__GetModelRequest *input,
+                    Llmos__Registry__V1__Model_Closure closure,
+                    void *closure_data);
+  void (*promote)(Llmos__Registry__V1__Registry_Service *service,
+                  const Llmos__Registry__V1__PromoteRequest *input,
+                  Llmos__Registry__V1__ModelVersion_Closure closure,
+                  void *closure_data);
+  void (*rollback)(Llmos__Registry__V1__Registry_Service *service,
+                   const Llmos__Registry__V1__RollbackRequest *input,
+                   Llmos__Registry__V1__ModelVersion_Closure closure,
+                   void *closure_data);
+  void (*watch_aliases)(Llmos__Registry__V1__Registry_Service *service,
+                        const Llmos__Registry__V1__WatchAliasesRequest *input,
+                        Llmos__Registry__V1__WatchAliasesResponse_Closure closure,
+                        void *closure_data);
 };
 typedef void (*Llmos__Registry__V1__Registry_ServiceDestroy)(Llmos__Registry__V1__Registry_Service *);
 void llmos__registry__v1__registry__init (Llmos__Registry__V1__Registry_Service *service,
@@ -339,7 +870,12 @@ void llmos__registry__v1__registry__init (Llmos__Registry__V1__Registry_Service 
       function_prefix__ ## import_model,\
       function_prefix__ ## list_models,\
       function_prefix__ ## resolve_model,\
-      function_prefix__ ## set_alias  }
+      function_prefix__ ## set_alias,\
+      function_prefix__ ## register_version,\
+      function_prefix__ ## get_model,\
+      function_prefix__ ## promote,\
+      function_prefix__ ## rollback,\
+      function_prefix__ ## watch_aliases  }
 void llmos__registry__v1__registry__import_model(ProtobufCService *service,
                                                  const Llmos__Registry__V1__ImportModelRequest *input,
                                                  Llmos__Registry__V1__ModelVersion_Closure closure,
@@ -356,16 +892,48 @@ void llmos__registry__v1__registry__set_alias(ProtobufCService *service,
                                               const Llmos__Registry__V1__SetAliasRequest *input,
                                               Llmos__Registry__V1__ModelVersion_Closure closure,
                                               void *closure_data);
+void llmos__registry__v1__registry__register_version(ProtobufCService *service,
+                                                     const Llmos__Registry__V1__RegisterVersionRequest *input,
+                                                     Llmos__Registry__V1__ModelVersion_Closure closure,
+                                                     void *closure_data);
+void llmos__registry__v1__registry__get_model(ProtobufCService *service,
+                                              const Llmos__Registry__V1__GetModelRequest *input,
+                                              Llmos__Registry__V1__Model_Closure closure,
+                                              void *closure_data);
+void llmos__registry__v1__registry__promote(ProtobufCService *service,
+                                            const Llmos__Registry__V1__PromoteRequest *input,
+                                            Llmos__Registry__V1__ModelVersion_Closure closure,
+                                            void *closure_data);
+void llmos__registry__v1__registry__rollback(ProtobufCService *service,
+                                             const Llmos__Registry__V1__RollbackRequest *input,
+                                             Llmos__Registry__V1__ModelVersion_Closure closure,
+                                             void *closure_data);
+void llmos__registry__v1__registry__watch_aliases(ProtobufCService *service,
+                                                  const Llmos__Registry__V1__WatchAliasesRequest *input,
+                                                  Llmos__Registry__V1__WatchAliasesResponse_Closure closure,
+                                                  void *closure_data);
 
 /* --- descriptors --- */
 
 extern const ProtobufCMessageDescriptor llmos__registry__v1__import_model_request__descriptor;
 extern const ProtobufCMessageDescriptor llmos__registry__v1__model_file__descriptor;
 extern const ProtobufCMessageDescriptor llmos__registry__v1__model_version__descriptor;
+extern const ProtobufCMessageDescriptor llmos__registry__v1__metric__descriptor;
+extern const ProtobufCMessageDescriptor llmos__registry__v1__lineage__descriptor;
 extern const ProtobufCMessageDescriptor llmos__registry__v1__list_models_request__descriptor;
 extern const ProtobufCMessageDescriptor llmos__registry__v1__list_models_response__descriptor;
 extern const ProtobufCMessageDescriptor llmos__registry__v1__resolve_model_request__descriptor;
 extern const ProtobufCMessageDescriptor llmos__registry__v1__set_alias_request__descriptor;
+extern const ProtobufCMessageDescriptor llmos__registry__v1__register_version_start__descriptor;
+extern const ProtobufCMessageDescriptor llmos__registry__v1__register_version_request__descriptor;
+extern const ProtobufCMessageDescriptor llmos__registry__v1__get_model_request__descriptor;
+extern const ProtobufCMessageDescriptor llmos__registry__v1__alias_target__descriptor;
+extern const ProtobufCMessageDescriptor llmos__registry__v1__alias_change__descriptor;
+extern const ProtobufCMessageDescriptor llmos__registry__v1__model__descriptor;
+extern const ProtobufCMessageDescriptor llmos__registry__v1__promote_request__descriptor;
+extern const ProtobufCMessageDescriptor llmos__registry__v1__rollback_request__descriptor;
+extern const ProtobufCMessageDescriptor llmos__registry__v1__watch_aliases_request__descriptor;
+extern const ProtobufCMessageDescriptor llmos__registry__v1__watch_aliases_response__descriptor;
 extern const ProtobufCServiceDescriptor llmos__registry__v1__registry__descriptor;
 
 PROTOBUF_C__END_DECLS
