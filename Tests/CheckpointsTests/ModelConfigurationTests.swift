@@ -50,6 +50,25 @@ struct ModelConfigurationTests {
     #expect(model.endOfSequenceIDs.isEmpty)
   }
 
+  @Test("a text classifier has labels and the type of its problem")
+  func textClassifier() throws {
+    let name = #"["BertForSequenceClassification"]"#
+    let model = try configuration([
+      "architectures": name, "id2label": #"{"0":"no","1":"yes"}"#,
+      "problem_type": #""multi_label_classification""#,
+    ])
+    #expect(model.task == .textClassification && model.task.rawValue == "text-classification")
+    #expect(model.labels == ["no", "yes"] && model.problemType == .multiLabel)
+    let plain = try configuration(["architectures": name])
+    #expect(plain.labels == ["LABEL_0", "LABEL_1"] && plain.problemType == nil)
+    let error = #expect(throws: CheckpointError.self) {
+      try configuration(["architectures": name, "problem_type": #""ranking""#])
+    }
+    #expect(error?.code == .malformed)
+    // Other tasks do not read it.
+    #expect(try configuration(["problem_type": #""ranking""#]).problemType == nil)
+  }
+
   @Test("the rotary base is read in the old and the new form")
   func rope() throws {
     #expect(try configuration(["rope_theta": "5e5"]).ropeTheta == 500_000)

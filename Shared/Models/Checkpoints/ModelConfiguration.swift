@@ -4,6 +4,14 @@ import JSON
 package enum ModelTask: String, Sendable, Hashable, CaseIterable {
   case textGeneration = "text-generation"
   case tokenClassification = "token-classification"
+  case textClassification = "text-classification"
+}
+
+/// What the labels of a text classifier mean to each other: `problem_type`.
+package enum ProblemType: String, Sendable, Hashable, CaseIterable {
+  case regression
+  case singleLabel = "single_label_classification"
+  case multiLabel = "multi_label_classification"
 }
 
 /// The description of a model in Hugging Face's `config.json` (and `generation_config.json`), checked:
@@ -48,6 +56,8 @@ package struct ModelConfiguration: Sendable, Equatable {
   package let mlpBias: Bool
   /// The labels in the order of their ids; empty for text generation.
   package let labels: [String]
+  /// `problem_type` of a text classifier; nil when absent.
+  package let problemType: ProblemType?
   /// `type_vocab_size`; 0 when the model has no segment embedding.
   package let typeVocabularySize: Int
   /// `hidden_act`, for example `silu` or `gelu`.
@@ -116,7 +126,8 @@ package struct ModelConfiguration: Sendable, Equatable {
     tieWordEmbeddings = try reader.boolean("tie_word_embeddings") ?? false
     attentionBias = try reader.boolean("attention_bias") ?? false
     mlpBias = try reader.boolean("mlp_bias") ?? false
-    labels = task == .tokenClassification ? try Self.labels(reader) : []
+    labels = task == .textGeneration ? [] : try Self.labels(reader)
+    problemType = task == .textClassification ? try Self.problemType(reader) : nil
     typeVocabularySize = try reader.integer("type_vocab_size", in: 0...Self.sizeMax) ?? 0
     guard let activation = try reader.string("hidden_act") else {
       throw reader.failure("hidden_act", "is absent")
@@ -158,6 +169,7 @@ package struct ModelConfiguration: Sendable, Equatable {
 
   private static let taskSuffixes: [(String, ModelTask)] = [
     ("ForCausalLM", .textGeneration), ("ForTokenClassification", .tokenClassification),
+    ("ForSequenceClassification", .textClassification),
   ]
 
   private static func architecture(
@@ -171,7 +183,8 @@ package struct ModelConfiguration: Sendable, Equatable {
     }
     throw reader.unsupported(
       "architectures",
-      "is \"\(name.excerpt())\"; *ForCausalLM and *ForTokenClassification are supported"
+      "is \"\(name.excerpt())\"; *ForCausalLM, *ForTokenClassification and "
+        + "*ForSequenceClassification are supported"
     )
   }
 
@@ -197,6 +210,17 @@ package struct ModelConfiguration: Sendable, Equatable {
       if let theta = try rope.real("rope_theta", in: thetaRange) { return theta }
     }
     return try reader.real("rope_theta", in: thetaRange)
+  }
+
+  private static func problemType(
+    _ reader: ConfigurationReader
+  ) throws(CheckpointError) -> ProblemType? {
+    guard let name = try reader.string("problem_type") else { return nil }
+    guard let type = ProblemType(rawValue: name) else {
+      let known = ProblemType.allCases.map(\.rawValue).joined(separator: ", ")
+      throw reader.failure("problem_type", "is \"\(name.excerpt(40))\", not one of \(known)")
+    }
+    return type
   }
 
   /// The values of `id2label` in the order of the ids, which must be 0, 1, 2, ….
