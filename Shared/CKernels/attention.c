@@ -27,3 +27,28 @@ CK_CLONES void ck_masked_softmax_f32(
     for (size_t i = count; i < columns; i++) scores[i] = 0;
   }
 }
+
+CK_CLONES void ck_attention_gradient_f32(
+    float *p, float *dp, size_t rows, size_t columns, float scale, const ck_dropout *dropout,
+    uint64_t first, uint64_t step) {
+  CK_REASSOCIATE
+  for (size_t row = 0; row < rows; row++, p += columns, dp += columns) {
+    float sum = 0;
+    if (!dropout) {
+      for (size_t i = 0; i < columns; i++) sum += p[i] * dp[i];
+      for (size_t i = 0; i < columns; i++) dp[i] = p[i] * (dp[i] - sum) * scale;
+      continue;
+    }
+    const uint64_t key = ck_dropout_key(dropout, first + row * step);
+    const uint32_t threshold = dropout->threshold;
+    const float kept = dropout->scale;
+    for (size_t i = 0; i < columns; i++) {
+      dp[i] *= ck_dropout_bits(key, (uint32_t)i) < threshold ? 0.0f : kept;
+      sum += p[i] * dp[i];
+    }
+    for (size_t i = 0; i < columns; i++) dp[i] = p[i] * (dp[i] - sum) * scale;
+    for (size_t i = 0; i < columns; i++) {
+      p[i] *= ck_dropout_bits(key, (uint32_t)i) < threshold ? 0.0f : kept;
+    }
+  }
+}

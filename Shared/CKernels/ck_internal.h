@@ -76,6 +76,29 @@ CK_INLINE float ck_erf(float x) {
   return x * p / q;
 }
 
+// The output function of SplitMix64 (Steele, Lea and Flood, "Fast Splittable Pseudorandom Number
+// Generators", 2014): a bijection that mixes every bit into every other.
+CK_INLINE uint64_t ck_mix(uint64_t z) {
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+  return z ^ (z >> 31);
+}
+
+// The key of one row's mask.
+CK_INLINE uint64_t ck_dropout_key(const ck_dropout *dropout, uint64_t row) {
+  const uint64_t golden = 0x9e3779b97f4a7c15u;
+  return ck_mix(ck_mix(dropout->seed + golden * (dropout->stream + 1u)) + golden * (row + 1u));
+}
+
+// 32 random bits for a column of the row with that key: two rounds of a 32-bit finalizer (the
+// constants are those of Wellons' "hash-prospector"), because vectors have no wide product.
+CK_INLINE uint32_t ck_dropout_bits(uint64_t key, uint32_t column) {
+  uint32_t h = column * 0x9e3779b9u + (uint32_t)key;
+  h = (h ^ (h >> 16)) * 0x21f0aaadu ^ (uint32_t)(key >> 32);
+  h = (h ^ (h >> 15)) * 0x735a2d97u;
+  return h ^ (h >> 15);
+}
+
 // In lanes, because a single maximum is a chain that the compiler may not break. NaN is passed
 // over: it reaches the result through the exponentials.
 CK_INLINE float ck_maximum(const float *x, size_t count) {

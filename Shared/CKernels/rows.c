@@ -46,15 +46,16 @@ void ck_rotary_table_f32(
 }
 
 CK_CLONES void ck_rope_f32(
-    float *out, const float *x, const float *table, size_t rows, size_t heads, size_t head_dim) {
+    float *out, const float *x, const float *table, size_t rows, size_t heads, size_t head_dim,
+    float sign) {
   const size_t half = head_dim / 2;
   for (size_t row = 0; row < rows; row++, table += head_dim) {
     const float *cosine = table, *sine = table + half;
     for (size_t head = 0; head < heads; head++, x += head_dim, out += head_dim) {
       for (size_t i = 0; i < half; i++) {
-        const float first = x[i], second = x[half + i];
-        out[i] = first * cosine[i] - second * sine[i];
-        out[half + i] = second * cosine[i] + first * sine[i];
+        const float first = x[i], second = x[half + i], angle_sine = sign * sine[i];
+        out[i] = first * cosine[i] - second * angle_sine;
+        out[half + i] = second * cosine[i] + first * angle_sine;
       }
     }
   }

@@ -104,8 +104,11 @@ package final class Executor: @unchecked Sendable {
   ///
   /// With `cache`, attention appends at the cache's length; the caller advances it afterwards.
   ///
+  /// The data of the inputs is checked first: an error leaves the destinations as they were.
+  ///
   /// Throws `shapeMismatch` for more rows than planned, `indexOutOfRange` for a token id outside
-  /// its table, `capacityExceeded` when the cache has no room for the rows.
+  /// its table or a label that is no class, `invalidArgument` for sequences that do not tile the
+  /// rows, `capacityExceeded` when the cache has no room for the rows.
   package func run(liveRows: Int, cache: KeyValueCache? = nil) throws(TensorError) {
     guard let program, let arena else { preconditionFailure("no program is loaded") }
     let wasRunning = isRunning.exchange(true, ordering: .acquiring)
@@ -126,6 +129,11 @@ package final class Executor: @unchecked Sendable {
           "\(step.operation.name): \(liveRows) live rows, planned for \(planned)"
         )
       }
+      if step.operation.readsIntegers {
+        try Frame(step, arena: arena.base, liveRows: liveRows, cache: cache).check()
+      }
+    }
+    for step in program.steps {
       let frame = Frame(step, arena: arena.base, liveRows: liveRows, cache: cache)
       try frame.begin()
       if frame.isSmall || frame.tasks == 1 {
@@ -134,6 +142,7 @@ package final class Executor: @unchecked Sendable {
         self.frame = frame
         threads.run(tasks: frame.tasks, body)
       }
+      frame.finish()
     }
   }
 

@@ -76,8 +76,7 @@ extension Frame {
     default: preconditionFailure("\(step.operation.name) is not an attention")
     }
     let headDim = step.columns / heads
-    let scores = (scratch + thread * step.scratchBytesPerThread)
-      .assumingMemoryBound(to: Float.self)
+    let scores = scratch(thread: thread)
     let offset = start * step.columns + head * headDim
     if count < Frame.attentionProductRowsMin {
       attendByRow(positions, offset, start, count, headDim, scores)

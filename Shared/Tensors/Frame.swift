@@ -11,7 +11,7 @@ struct Frame {
   let x: UnsafeMutablePointer<Float>
   let y: UnsafeMutablePointer<Float>
   let z: UnsafeMutablePointer<Float>
-  let scratch: UnsafeMutableRawPointer
+  private let arena: UnsafeMutableRawPointer
   /// Rows of the output and of the first input in this call.
   let rows: Int
   let xRows: Int
@@ -46,11 +46,32 @@ struct Frame {
     }
     self.step = step
     (out, x, y, z) = (address(step.output), address(step.x), address(step.y), address(step.z))
-    scratch = step.scratch.address(in: arena)
+    self.arena = arena
     rows = step.isLive ? liveRows : step.rows
     xRows = step.xIsLive ? liveRows : step.xRows
     self.cache = cache
     cut()
+  }
+
+  /// The address of an input.
+  func operand(_ index: Int) -> UnsafeMutablePointer<Float> {
+    step.operands[index].address(in: arena).assumingMemoryBound(to: Float.self)
+  }
+
+  /// The address of an input of integers.
+  func integers(_ index: Int) -> UnsafeMutablePointer<UInt32> {
+    step.operands[index].address(in: arena).assumingMemoryBound(to: UInt32.self)
+  }
+
+  /// The scratch memory that tasks share.
+  var sharedScratch: UnsafeMutablePointer<Float> {
+    step.scratch.address(in: arena).assumingMemoryBound(to: Float.self)
+  }
+
+  /// The scratch memory of a thread.
+  func scratch(thread: Int) -> UnsafeMutablePointer<Float> {
+    (step.scratch.address(in: arena) + step.scratchBytesShared
+      + thread * step.scratchBytesPerThread).assumingMemoryBound(to: Float.self)
   }
 
   private mutating func cut() {
@@ -58,22 +79,39 @@ struct Frame {
     case .linear where rows == 1:
       columnBlock = max(4, Frame.taskWeights / step.xColumns / 4 * 4)
       tasks = Frame.blocks(step.columns, columnBlock)
-    case .linear, .matmul:
-      // Four tiles for narrow products, so that two or four threads have equal shares.
-      columnBlock = step.columns <= 512 ? max(16, (step.columns / 4 + 15) / 16 * 16) : 128
-      rowBlock = Frame.productRowsMax
-      tasks = Frame.blocks(step.columns, columnBlock) * Frame.blocks(rows, rowBlock)
-      isSmall = rows * step.columns * step.xColumns <= Frame.taskElements * 8
+    case .linear, .matmul: cutProduct(inner: step.xColumns)
+    case .matmulTransposed: cutProduct(inner: xRows)
     case .attention(let heads):
       cutAttention(heads: heads, positions: rows)
     case .cachedAttention(let attention):
       cutAttention(heads: attention.heads, positions: (cache?.length ?? 0) + rows)
-    case .lastRow, .sliceRows, .rotaryTable:
+    case .packedAttention(let attention):
+      rowBlock = Frame.packedRows
+      tasks = attention.heads * Frame.blocks(rows, rowBlock)
+    case .packedAttentionGradient(let attention):
+      rowBlock = Frame.packedRows
+      tasks = attention.kvHeads * Frame.blocks(rows, rowBlock)
+    case .embeddingGradient:
+      columnBlock = Frame.scatterColumns
+      tasks = Frame.blocks(step.columns, columnBlock)
+      isSmall = xRows * step.columns <= Frame.taskElements
+    case .sumRows, .normWeightGradient, .crossEntropy:
+      rowBlock = Frame.rowBlock(columns: step.xColumns)
+      tasks = Frame.blocks(xRows, rowBlock)
+    case .lastRow, .sliceRows, .rotaryTable, .lastRowGradient, .sliceRowsGradient:
       isSmall = true
     default:
-      rowBlock = max(1, Frame.taskElements / step.columns)
+      rowBlock = Frame.rowBlock(columns: step.columns)
       tasks = Frame.blocks(rows, rowBlock)
     }
+  }
+
+  private mutating func cutProduct(inner: Int) {
+    // Four tiles for narrow products, so that two or four threads have equal shares.
+    columnBlock = step.columns <= 512 ? max(16, (step.columns / 4 + 15) / 16 * 16) : 128
+    rowBlock = Frame.productRowsMax
+    tasks = Frame.blocks(step.columns, columnBlock) * Frame.blocks(rows, rowBlock)
+    isSmall = rows * step.columns * inner <= Frame.taskElements * 8
   }
 
   private mutating func cutAttention(heads: Int, positions: Int) {
@@ -82,21 +120,26 @@ struct Frame {
     isSmall = rows * positions * step.columns <= Frame.taskElements * 2
   }
 
-  private static func blocks(_ count: Int, _ block: Int) -> Int { (count + block - 1) / block }
+  static func blocks(_ count: Int, _ block: Int) -> Int { (count + block - 1) / block }
 
-  /// What must happen once before the tasks: checks of the data, and the append to the cache.
+  /// Rows of `columns` elements that one task of a row-wise operation handles.
+  static func rowBlock(columns: Int) -> Int { max(1, taskElements / columns) }
+
+  /// What must happen once before the tasks: the append to the cache.
   func begin() throws(TensorError) {
+    if case .cachedAttention(let attention) = step.operation { try appendToCache(attention) }
+  }
+
+  /// What must happen once after the tasks: the sum of their parts, in order.
+  func finish() {
     switch step.operation {
-    case .embedding:
-      let ids = UnsafeMutableRawPointer(y).assumingMemoryBound(to: UInt32.self)
-      for row in 0..<rows where Int(ids[row]) >= step.xRows {
-        throw TensorError(
-          .indexOutOfRange,
-          "embedding: id \(ids[row]) at row \(row), the table has \(step.xRows)"
-        )
-      }
-    case .cachedAttention(let attention):
-      try appendToCache(attention)
+    case .sumRows, .normWeightGradient:
+      guard tasks > 1 else { return }
+      ck_sum_rows_f32(out, sharedScratch, tasks, step.xColumns, step.accumulates ? 1 : 0)
+    case .crossEntropy:
+      var sum = 0.0
+      for row in 0..<xRows { sum += Double(sharedScratch[row]) }
+      out[0] = Float(sum * Double(z[0]))
     default: break
     }
   }
@@ -110,6 +153,13 @@ struct Frame {
     case .linear where rows == 1: multiplyVector(task)
     case .linear: multiplyMatrix(task, isTransposed: true)
     case .matmul: multiplyMatrix(task, isTransposed: false)
+    case .matmulTransposed: multiplyTransposed(task)
+    case .packedAttention(let attention): attendPacked(attention, task, thread: thread)
+    case .packedAttentionGradient(let attention):
+      attendPackedGradient(attention, task, thread: thread)
+    case .embeddingGradient, .sumRows, .normWeightGradient, .crossEntropy, .lastRowGradient,
+      .sliceRowsGradient:
+      runReduction(task)
     case .attention, .cachedAttention: attend(task, thread: thread)
     case .lastRow:
       out.update(from: x + (xRows - 1) * step.columns, count: step.columns)
@@ -138,14 +188,16 @@ struct Frame {
     case .add, .multiply: combine(start, count)
     case .rmsNorm(let epsilon): ck_rms_norm_f32(out, x, y, count, columns, epsilon)
     case .layerNorm(let epsilon): ck_layer_norm_f32(out, x, y, z, count, columns, epsilon)
-    case .rope:
+    case .rope(let isInverse):
       let headDim = step.yColumns
-      ck_rope_f32(out, x, y + start * headDim, count, columns / headDim, headDim)
+      let sign: Float = isInverse ? -1 : 1
+      ck_rope_f32(out, x, y + start * headDim, count, columns / headDim, headDim, sign)
     case .silu: ck_silu_f32(out, x, count * columns)
     case .siluMultiply: ck_silu_mul_f32(out, x, y + start * columns, count * columns)
     case .gelu: ck_gelu_f32(out, x, count * columns)
     case .softmax: ck_softmax_f32(out, x, count, columns)
-    default: preconditionFailure("\(step.operation.name) is not row-wise")
+    case .tanh: ck_tanh_f32(out, x, count * columns)
+    default: runTrainingRows(start, count)
     }
   }
 

@@ -119,8 +119,13 @@ extension Graph {
     )
   }
 
-  /// Rotates each head of `x` `[rows, heads*headDim]` by `table` `[rows, headDim]`, f32.
-  package mutating func rope(_ x: Value, table: Value) throws(TensorError) -> Value {
+  /// Rotates each head of `x` `[rows, heads*headDim]` by `table` `[rows, headDim]`, f32; with
+  /// `isInverse` by the opposite angles.
+  package mutating func rope(
+    _ x: Value,
+    table: Value,
+    isInverse: Bool = false
+  ) throws(TensorError) -> Value {
     try check(
       self[x].shape.rank == 2 && self[table].shape.rank == 2
         && self[x].shape[0] == self[table].shape[0] && self[x].isLive == self[table].isLive
@@ -129,7 +134,7 @@ extension Graph {
       "rope",
       [("x", x), ("table", table)]
     )
-    return try map(.rope, x, [table])
+    return try map(.rope(isInverse: isInverse), x, [table])
   }
 
   /// Appends `keys` and `values` `[rows, kvHeads*headDim]` to the sequence's cache and attends from
@@ -246,42 +251,5 @@ extension Graph {
       [("lhs", lhs), ("rhs", rhs)]
     )
     return try map(operation, lhs, [rhs])
-  }
-
-  private mutating func map(
-    _ operation: Operation,
-    _ x: Value,
-    _ others: [Value] = []
-  ) throws(TensorError) -> Value {
-    try add(operation, [x] + others, shape: self[x].shape, isLive: self[x].isLive)
-  }
-
-  private mutating func add(
-    _ operation: Operation,
-    _ inputs: [Value],
-    shape: Shape,
-    isLive: Bool
-  ) throws(TensorError) -> Value {
-    try append(
-      Node(operation: operation, inputs: inputs, dtype: .float32, shape: shape, isLive: isLive)
-    )
-  }
-
-  private func allFloat(_ values: [Value]) -> Bool {
-    values.allSatisfy { self[$0].dtype == .float32 }
-  }
-
-  private func check(
-    _ condition: Bool,
-    _ operation: String,
-    _ operands: [(String, Value)]
-  ) throws(TensorError) {
-    guard !condition else { return }
-    let shapes = operands.map { name, value in
-      let node = self[value]
-      let type = node.dtype == .float32 ? "" : " \(node.dtype.rawValue)"
-      return "\(name) \(node.shape)\(type)\(node.isLive ? " (live rows)" : "")"
-    }
-    throw TensorError(.shapeMismatch, "\(operation): \(shapes.joined(separator: ", "))")
   }
 }

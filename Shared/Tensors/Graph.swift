@@ -19,6 +19,12 @@ package struct Node: Sendable {
   /// The graph is planned for the most rows of its shape class, and a run computes only the rows
   /// that the call has.
   package let isLive: Bool
+  /// The destination, by index in `Graph.destinations`, that a run adds the output to; nil for an
+  /// output in the arena.
+  package fileprivate(set) var destination: Int?
+
+  /// Whether the node must run even when nobody reads its output.
+  package var hasSideEffect: Bool { operation.hasSideEffect || destination != nil }
 }
 
 /// The computation graph: a flat array of nodes in execution order, built by the methods of
@@ -38,6 +44,9 @@ package struct Graph: Sendable {
   package private(set) var inputs: [Value?] = []
   /// The values that a run leaves readable, in the order of `output`.
   package private(set) var outputs: [Value] = []
+
+  /// Tensors outside the arena that nodes add their outputs to: the gradients of parameters.
+  package private(set) var destinations: [Tensor] = []
 
   /// An empty graph.
   package init() {}
@@ -96,6 +105,18 @@ package struct Graph: Sendable {
     return Value(index: nodes.count - 1)
   }
 
+  /// Makes a run add the output of `value` to `tensor`, of the same shape, instead of writing it
+  /// into the arena.
+  ///
+  /// No other node may read `value`. Runs of programs with a common destination must not overlap.
+  mutating func bind(_ value: Value, to tensor: Tensor) {
+    let node = nodes[value.index]
+    precondition(node.operation.canAccumulate && node.shape == tensor.shape && !node.isLive)
+    precondition(node.dtype == tensor.dtype)
+    nodes[value.index].destination = destinations.count
+    destinations.append(tensor)
+  }
+
   /// The pass that removes nodes whose outputs nobody reads.
   ///
   /// Nodes with side effects stay, with all that they need.
@@ -103,7 +124,7 @@ package struct Graph: Sendable {
     var isUsed = [Bool](repeating: false, count: nodes.count)
     for output in outputs { isUsed[output.index] = true }
     for index in nodes.indices.reversed() {
-      if nodes[index].operation.hasSideEffect { isUsed[index] = true }
+      if nodes[index].hasSideEffect { isUsed[index] = true }
       guard isUsed[index] else { continue }
       for input in nodes[index].inputs { isUsed[input.index] = true }
     }
@@ -115,8 +136,9 @@ package struct Graph: Sendable {
       renumbered[index] = Value(index: result.nodes.count)
       result.nodes.append(node)
     }
-    // Constants keep their indices, so that operations need no rewriting.
+    // Constants and destinations keep their indices, so that nodes need no rewriting.
     result.constants = constants
+    result.destinations = destinations
     result.inputs = inputs.map { $0.flatMap { renumbered[$0.index] } }
     result.outputs = outputs.compactMap { renumbered[$0.index] }
     return result

@@ -16,7 +16,8 @@ package struct MemoryPlan: Sendable {
     package let lifetime: ClosedRange<Int>
   }
 
-  /// The output of each node; nil for constants, which live outside the arena.
+  /// The output of each node; nil for constants and for nodes with a destination, which live
+  /// outside the arena.
   package let outputs: [Buffer?]
   /// The scratch of each node, if it needs any.
   package let scratch: [Buffer?]
@@ -105,6 +106,7 @@ package struct MemoryPlan: Sendable {
         )
       }
       if case .constant = node.operation { continue }
+      if node.destination != nil { continue }
       // Inputs are written before the first node runs.
       var first = index
       if case .input = node.operation { first = 0 }

@@ -24,8 +24,8 @@ package enum Operation: Sendable, Hashable {
   /// Positions `[rows]` (u32) and frequencies `[headDim/2]` to cosines and sines
   /// `[rows, headDim]`.
   case rotaryTable
-  /// Rotates x `[rows, heads*headDim]` by a table `[rows, headDim]`.
-  case rope
+  /// Rotates x `[rows, heads*headDim]` by a table `[rows, headDim]`, or back.
+  case rope(isInverse: Bool)
   /// Appends keys and values `[rows, kvHeads*headDim]` to a layer of the sequence's cache and
   /// attends from q `[rows, heads*headDim]` to all positions up to the row's own.
   case cachedAttention(CachedAttention)
@@ -43,6 +43,53 @@ package enum Operation: Sendable, Hashable {
   case sliceRows(Range<Int>)
   /// The last live row, as `[1, n]`.
   case lastRow
+
+  /// Columns of a two-dimensional value.
+  case sliceColumns(Range<Int>)
+  /// The hyperbolic tangent of each element.
+  case tanh
+  /// Attention within the sequences of a packed batch: q `[rows, heads*headDim]`, keys and values
+  /// `[rows, kvHeads*headDim]`, starts and ends `[rows]` (u32), and with dropout a seed `[2]` (u32).
+  case packedAttention(PackedAttention)
+  /// x with a random part of its elements 0 and the others scaled up; seed `[2]` (u32).
+  case dropout(Dropout)
+  /// Logits `[rows, classes]`, labels `[rows]` (u32) and a scale `[1]` to the scaled sum of the
+  /// rows' negative log likelihoods `[1]`.
+  case crossEntropy
+
+  // The operations of the reverse pass; `g` is the gradient of the differentiated node's output.
+
+  /// The transpose of lhs `[rows, n]` times rhs `[rows, k]`: `[n, k]`.
+  case matmulTransposed
+  /// The sum of the rows of x.
+  case sumRows
+  /// x, for a node that adds it to a destination.
+  case accumulate
+  /// g `[rows, columns]` and ids `[rows]` (u32), scattered and summed: `[vocabulary, columns]`.
+  case embeddingGradient
+  /// g, x, weight to the gradient of a norm's x.
+  case normGradient(Norm)
+  /// g, x to the gradient of a norm's weight.
+  case normWeightGradient(Norm)
+  /// g, x to the gradient of silu's x; times a third input if there is one.
+  case siluGradient
+  /// g, x to the gradient of gelu's x.
+  case geluGradient
+  /// g and tanh's output to the gradient of its x.
+  case tanhGradient
+  /// g and softmax's output to the gradient of its x.
+  case softmaxGradient
+  /// g as rows of a larger value that is 0 elsewhere.
+  case sliceRowsGradient(Range<Int>)
+  /// g as the last live row of a value that is 0 elsewhere.
+  case lastRowGradient
+  /// g as columns of a larger value that is 0 elsewhere.
+  case sliceColumnsGradient(Range<Int>)
+  /// g and the inputs of packedAttention to the gradients of q, keys and values, side by side:
+  /// `[rows, (heads+2*kvHeads)*headDim]`.
+  case packedAttentionGradient(PackedAttention)
+  /// g `[1]` and the inputs of crossEntropy to the gradient of its logits.
+  case crossEntropyGradient
 
   /// The name in error messages and reports.
   package var name: String {
@@ -66,6 +113,26 @@ package enum Operation: Sendable, Hashable {
     case .softmax: "softmax"
     case .sliceRows: "sliceRows"
     case .lastRow: "lastRow"
+    case .sliceColumns: "sliceColumns"
+    case .tanh: "tanh"
+    case .packedAttention: "packedAttention"
+    case .dropout: "dropout"
+    case .crossEntropy: "crossEntropy"
+    case .matmulTransposed: "matmulTransposed"
+    case .sumRows: "sumRows"
+    case .accumulate: "accumulate"
+    case .embeddingGradient: "embeddingGradient"
+    case .normGradient: "normGradient"
+    case .normWeightGradient: "normWeightGradient"
+    case .siluGradient: "siluGradient"
+    case .geluGradient: "geluGradient"
+    case .tanhGradient: "tanhGradient"
+    case .softmaxGradient: "softmaxGradient"
+    case .sliceRowsGradient: "sliceRowsGradient"
+    case .lastRowGradient: "lastRowGradient"
+    case .sliceColumnsGradient: "sliceColumnsGradient"
+    case .packedAttentionGradient: "packedAttentionGradient"
+    case .crossEntropyGradient: "crossEntropyGradient"
     }
   }
 
@@ -75,24 +142,22 @@ package enum Operation: Sendable, Hashable {
     if case .cachedAttention = self { return true }
     return false
   }
-}
 
-/// The constants of an attention over the key-value cache.
-package struct CachedAttention: Sendable, Hashable {
-  /// The layer of the cache that it appends to and reads.
-  package var layer: Int
-  /// Query heads.
-  package var heads: Int
-  /// Key and value heads; divides `heads` (grouped-query attention).
-  package var kvHeads: Int
-  /// The longest sequence, in tokens: the size of the scratch for scores.
-  package var contextTokens: Int
+  /// Whether its inputs hold integers that must be checked before a run.
+  var readsIntegers: Bool {
+    switch self {
+    case .embedding, .packedAttention, .crossEntropy: true
+    default: false
+    }
+  }
 
-  /// Makes the constants; the graph checks them.
-  package init(layer: Int, heads: Int, kvHeads: Int, contextTokens: Int) {
-    self.layer = layer
-    self.heads = heads
-    self.kvHeads = kvHeads
-    self.contextTokens = contextTokens
+  /// Whether a node of it can add its output to a destination; others write it.
+  package var canAccumulate: Bool {
+    switch self {
+    case .matmulTransposed, .sumRows, .accumulate, .embeddingGradient, .normWeightGradient,
+      .sliceRowsGradient:
+      true
+    default: false
+    }
   }
 }

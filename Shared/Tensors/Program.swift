@@ -1,6 +1,7 @@
 /// A graph that is ready to run: dead nodes removed, memory planned, operands resolved.
 ///
-/// Immutable; any number of executors may run it. It keeps the weights alive.
+/// Immutable; any number of executors may run it, at the same time unless it has destinations. It
+/// keeps the weights and the destinations alive.
 package struct Program: Sendable {
   /// The graph after the passes.
   package let graph: Graph
@@ -30,7 +31,9 @@ package struct Program: Sendable {
         )
       }
     }
-    let plan = try MemoryPlan(graph) { Step.scratchBytes(of: $0) * threadCount }
+    let plan = try MemoryPlan(graph) {
+      Step.scratchBytesShared(of: $0, graph) + Step.scratchBytes(of: $0) * threadCount
+    }
     self.graph = graph
     self.plan = plan
     self.threadCount = threadCount

@@ -1,6 +1,7 @@
-/// A memory operand: an offset into the arena, or the address of a constant.
+/// A memory operand: an offset into the arena, or the address of a constant or destination.
 struct Operand: Sendable {
-  /// The address of a weight: only read, and kept alive by the program's graph.
+  /// The address of a weight, which is only read, or of a destination; the program's graph keeps
+  /// it alive.
   nonisolated(unsafe) let constant: UnsafeMutableRawPointer?
   /// From the start of the arena, in bytes.
   let offset: Int
@@ -14,9 +15,15 @@ struct Operand: Sendable {
 struct Step: Sendable {
   let operation: Operation
   let output: Operand
+  /// Whether the output is added to what is there.
+  let accumulates: Bool
+  /// The shared scratch, then that of each thread.
   let scratch: Operand
+  let scratchBytesShared: Int
   let scratchBytesPerThread: Int
-  /// Up to three inputs; absent ones point at the arena's start and are not used.
+  /// All inputs.
+  let operands: [Operand]
+  /// The first three inputs; absent ones point at the arena's start and are not used.
   let x: Operand
   let y: Operand
   let z: Operand
@@ -39,8 +46,17 @@ struct Step: Sendable {
   /// Nil for nodes that have nothing to run.
   init?(node index: Int, graph: Graph, plan: MemoryPlan) {
     let node = graph.nodes[index]
-    guard let output = plan.outputs[index] else { return nil }
-    if case .input = node.operation { return nil }
+    switch node.operation {
+    case .input, .constant: return nil
+    default: break
+    }
+    if let destination = node.destination {
+      output = Operand(constant: graph.destinations[destination].storage.base, offset: 0)
+    } else {
+      guard let buffer = plan.outputs[index] else { return nil }
+      output = Operand(constant: nil, offset: buffer.offset)
+    }
+    accumulates = node.destination != nil
     func operand(_ position: Int) -> Operand {
       guard position < node.inputs.count else { return Operand(constant: nil, offset: 0) }
       let value = node.inputs[position]
@@ -50,9 +66,10 @@ struct Step: Sendable {
       return Operand(constant: nil, offset: plan.outputs[value.index]?.offset ?? 0)
     }
     operation = node.operation
-    self.output = Operand(constant: nil, offset: output.offset)
     scratch = Operand(constant: nil, offset: plan.scratch[index]?.offset ?? 0)
+    scratchBytesShared = Step.scratchBytesShared(of: node, graph)
     scratchBytesPerThread = Step.scratchBytes(of: node)
+    operands = node.inputs.indices.map { operand($0) }
     (x, y, z) = (operand(0), operand(1), operand(2))
     inputCount = node.inputs.count
     (rows, columns, isLive) = (node.shape.rows, node.shape.columns, node.isLive)
@@ -69,13 +86,46 @@ struct Step: Sendable {
   /// What one thread needs while the node runs, rounded to whole cache lines so that threads do
   /// not share one.
   static func scratchBytes(of node: Node) -> Int {
-    let positions: Int
+    let elements: Int
     switch node.operation {
-    case .cachedAttention(let attention): positions = attention.contextTokens
-    case .attention: positions = node.shape[0]
+    case .cachedAttention(let attention):
+      elements = min(node.shape[0], attentionRowsMax) * attention.contextTokens
+    case .attention: elements = min(node.shape[0], attentionRowsMax) * node.shape[0]
+    case .packedAttention(let attention):
+      let headDim = node.shape.columns / attention.heads
+      elements = PackedHead.scratchElements(
+        attention,
+        rows: node.shape[0],
+        headDim,
+        isGradient: false
+      )
+    case .packedAttentionGradient(let attention):
+      let headDim = node.shape.columns / (attention.heads + 2 * attention.kvHeads)
+      elements = PackedHead.scratchElements(
+        attention,
+        rows: node.shape[0],
+        headDim,
+        isGradient: true
+      )
     default: return 0
     }
-    let bytes = min(node.shape[0], attentionRowsMax) * positions * DType.float32.byteCount
+    return aligned(elements)
+  }
+
+  /// What the tasks of the node share: a part of a sum from each.
+  static func scratchBytesShared(of node: Node, _ graph: Graph) -> Int {
+    guard let first = node.inputs.first.map({ graph[$0] }) else { return 0 }
+    switch node.operation {
+    case .sumRows, .normWeightGradient:
+      let blocks = Frame.blocks(first.shape.rows, Frame.rowBlock(columns: first.shape.columns))
+      return blocks > 1 ? aligned(blocks * first.shape.columns) : 0
+    case .crossEntropy: return aligned(first.shape.rows)
+    default: return 0
+    }
+  }
+
+  private static func aligned(_ elements: Int) -> Int {
+    let bytes = elements * DType.float32.byteCount
     return (bytes + Storage.alignment - 1) / Storage.alignment * Storage.alignment
   }
 }

@@ -49,8 +49,8 @@ struct Matrix {
 /// A graph for one call: what the closure of `evaluate` builds on.
 struct GraphUnderTest {
   var graph = Graph()
-  fileprivate var floats: [(Int, [Float])] = []
-  fileprivate var integers: [(Int, [UInt32])] = []
+  private(set) var floats: [(Int, [Float])] = []
+  private(set) var integers: [(Int, [UInt32])] = []
 
   /// An input with the rows of the matrix; with `planned`, live rows of that many at most.
   mutating func input(_ matrix: Matrix, planned: Int? = nil) throws -> Value {

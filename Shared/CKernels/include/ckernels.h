@@ -74,9 +74,10 @@ void ck_rotary_table_f32(
     size_t rows, size_t half);
 /// Rotates each head of x [rows, heads, head_dim] by the row's table [rows, head_dim]: element i
 /// pairs with i + head_dim/2 (the layout of Hugging Face's Llama checkpoints).
+/// `sign` is 1, or -1 for the opposite angles.
 void ck_rope_f32(
     float *_Nonnull out, const float *_Nonnull x, const float *_Nonnull table, size_t rows,
-    size_t heads, size_t head_dim);
+    size_t heads, size_t head_dim, float sign);
 
 // MARK: Products
 
@@ -87,6 +88,23 @@ void ck_matvec_f32(
 /// out[row, 0..<columns] += bias, for rows `stride` apart.
 void ck_add_bias_f32(
     float *_Nonnull out, const float *_Nonnull bias, size_t rows, size_t columns, size_t stride);
+
+// MARK: Dropout
+
+/// What selects a mask: element (row, column) is dropped when its hash is below `threshold`.
+typedef struct {
+  uint64_t seed;
+  uint32_t stream;
+  /// The probability times 2^32.
+  uint32_t threshold;
+  /// What kept elements are multiplied by: 1 / (1 - probability).
+  float scale;
+} ck_dropout;
+
+/// out [rows, columns] = x with dropout; row r of the mask is first + r * step. out may equal x.
+void ck_dropout_f32(
+    float *_Nonnull out, const float *_Nonnull x, size_t rows, size_t columns,
+    const ck_dropout *_Nonnull dropout, uint64_t first, uint64_t step);
 
 // MARK: Attention
 
@@ -102,6 +120,68 @@ void ck_attention_row_f32(
 /// step 0 none.
 void ck_masked_softmax_f32(
     float *_Nonnull scores, size_t rows, size_t columns, size_t visible, size_t step, float scale);
+
+/// In place, for a block of rows of one head: p [rows, columns] (softmax probabilities) becomes p
+/// with dropout; dp (the gradient of p with dropout) becomes the gradient of the scores before
+/// `scale`. Row r of the mask is first + r * step; `dropout` may be null.
+void ck_attention_gradient_f32(
+    float *_Nonnull p, float *_Nonnull dp, size_t rows, size_t columns, float scale,
+    const ck_dropout *_Nullable dropout, uint64_t first, uint64_t step);
+
+// MARK: Small products
+
+/// out [m, n] (rows out_stride apart) = a [m, k] times b [k, n] (rows b_stride apart), added to out
+/// if `accumulates`; element (i, p) of a is a[i * a_row + p * a_column]. For operands that fit the
+/// first-level cache; fastest for n a multiple of 32.
+void ck_small_product_f32(
+    float *_Nonnull out, size_t out_stride, const float *_Nonnull a, size_t a_row, size_t a_column,
+    const float *_Nonnull b, size_t b_stride, size_t m, size_t n, size_t k, int accumulates);
+/// out [columns, out_stride] = the transpose of x [rows, columns] (rows x_stride apart), 0 in the
+/// columns from `rows` on.
+void ck_transpose_f32(
+    float *_Nonnull out, size_t out_stride, const float *_Nonnull x, size_t x_stride, size_t rows,
+    size_t columns);
+
+// MARK: Gradients
+
+/// out[i] = (accumulates ? out[i] : 0) + the sum over the rows of x [rows, columns], first to last.
+void ck_sum_rows_f32(
+    float *_Nonnull out, const float *_Nonnull x, size_t rows, size_t columns, int accumulates);
+/// out[i] += x[i].
+void ck_accumulate_f32(float *_Nonnull out, const float *_Nonnull x, size_t count);
+/// out[i] = g[i] * silu'(x[i]), times up[i] unless it is null.
+void ck_silu_gradient_f32(
+    float *_Nonnull out, const float *_Nonnull g, const float *_Nonnull x,
+    const float *_Nullable up, size_t count);
+/// out[i] = g[i] * gelu'(x[i]).
+void ck_gelu_gradient_f32(
+    float *_Nonnull out, const float *_Nonnull g, const float *_Nonnull x, size_t count);
+/// out[i] = tanh(x[i]).
+void ck_tanh_f32(float *_Nonnull out, const float *_Nonnull x, size_t count);
+/// out[i] = g[i] * (1 - y[i]^2), the gradient of tanh by its output y.
+void ck_tanh_gradient_f32(
+    float *_Nonnull out, const float *_Nonnull g, const float *_Nonnull y, size_t count);
+/// The gradient of a row-wise softmax by its output y; all [rows, columns].
+void ck_softmax_gradient_f32(
+    float *_Nonnull out, const float *_Nonnull g, const float *_Nonnull y, size_t rows,
+    size_t columns);
+/// The gradient of the x of layerNorm (`is_centered`) or rmsNorm; g, x, out [rows, columns], weight
+/// [columns].
+void ck_norm_gradient_f32(
+    float *_Nonnull out, const float *_Nonnull g, const float *_Nonnull x,
+    const float *_Nonnull weight, size_t rows, size_t columns, float epsilon, int is_centered);
+/// out [columns] = (accumulates ? out : 0) + the gradient of a norm's weight.
+void ck_norm_weight_gradient_f32(
+    float *_Nonnull out, const float *_Nonnull g, const float *_Nonnull x, size_t rows,
+    size_t columns, float epsilon, int is_centered, int accumulates);
+/// losses [rows] = -log softmax(logits [rows, columns])[label], 0 for the label UINT32_MAX.
+void ck_cross_entropy_f32(
+    float *_Nonnull losses, const float *_Nonnull logits, const uint32_t *_Nonnull labels,
+    size_t rows, size_t columns);
+/// out [rows, columns] = scale * (softmax(logits) - one-hot label), 0 for the label UINT32_MAX.
+void ck_cross_entropy_gradient_f32(
+    float *_Nonnull out, const float *_Nonnull logits, const uint32_t *_Nonnull labels,
+    size_t rows, size_t columns, float scale);
 
 #if defined(__cplusplus)
 }
