@@ -264,6 +264,30 @@ let services: [Target] = [
       .product(name: "NIOPosix", package: "swift-nio"),
     ]
   ),
+  shared("WorkerProtocol", path: "Services/Training/WorkerProtocol", []),
+  tests("WorkerProtocol"),
+  shared(
+    "JobStore",
+    path: "Services/Training/Jobs",
+    ["WorkerProtocol", .product(name: "GRDB", package: "GRDB.swift")]
+  ),
+  tests("JobStore", ["WorkerProtocol"]),
+  shared(
+    "JobSupervision",
+    path: "Services/Training/Supervision",
+    [
+      "JobStore", "WorkerProtocol",
+      .product(name: "Subprocess", package: "swift-subprocess"),
+      .product(name: "SystemPackage", package: "swift-system"),
+    ]
+  ),
+  .executableTarget(
+    name: "TrainingWorkerSample",
+    dependencies: ["WorkerProtocol"],
+    path: "Tests/TrainingWorkerSample",
+    swiftSettings: swiftSettings
+  ),
+  tests("JobSupervision", ["JobStore", "TrainingWorkerSample", "WorkerProtocol"]),
   shared(
     "Generation",
     path: "Services/Inference/Generation",

@@ -234,6 +234,7 @@ extension TrainingV1.Job: RPCMessage {
     self.cursor = c.pointee.cursor
     self.idempotencyKey = Copy.string(c.pointee.idempotency_key)
     self.queuePosition = c.pointee.queue_position
+    self.reports = Copy.strings(c.pointee.reports, c.pointee.n_reports)
   }
 
   func fill(_ c: UnsafeMutablePointer<Llmos__Training__V1__Job>, _ arena: inout Arena) throws(RPCError) {
@@ -288,6 +289,10 @@ extension TrainingV1.Job: RPCMessage {
       c.pointee.idempotency_key = try arena.string(self.idempotencyKey, "llmos.training.v1.Job.idempotency_key")
     }
     c.pointee.queue_position = self.queuePosition
+    if !self.reports.isEmpty {
+      c.pointee.n_reports = self.reports.count
+      c.pointee.reports = try arena.strings(self.reports, "llmos.training.v1.Job.reports")
+    }
     arena.leave()
   }
 }
@@ -929,6 +934,76 @@ extension TrainingV1.GetMetricsResponse: RPCMessage {
       c.pointee.series = elements.list
     }
     arena.leave()
+  }
+}
+
+extension TrainingV1.GetReportRequest: RPCMessage {
+  /// Decodes one message; throws INVALID_ARGUMENT for bytes that are not one.
+  public init(serialized bytes: UnsafeRawBufferPointer) throws(RPCError) {
+    self = try withUnsafePointer(to: llmos__training__v1__get_report_request__descriptor) { (descriptor) throws(RPCError) in
+      try Codec.decode(bytes, as: descriptor) {
+        (c: UnsafePointer<Llmos__Training__V1__GetReportRequest>) in Self(copying: c)
+      }
+    }
+  }
+
+  /// Appends the encoding to `output`; throws INTERNAL for a string that holds a NUL.
+  public func serialize(into output: inout [UInt8]) throws(RPCError) {
+    var arena = Arena()
+    let c = try arena.one(Llmos__Training__V1__GetReportRequest.self)
+    try fill(c, &arena)
+    try Codec.encode(c, into: &output)
+  }
+
+  init(copying c: UnsafePointer<Llmos__Training__V1__GetReportRequest>) {
+    self.init()
+    self.id = Copy.string(c.pointee.id)
+    self.name = Copy.string(c.pointee.name)
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Llmos__Training__V1__GetReportRequest>, _ arena: inout Arena) throws(RPCError) {
+    llmos__training__v1__get_report_request__init(c)
+    if !self.id.isEmpty {
+      c.pointee.id = try arena.string(self.id, "llmos.training.v1.GetReportRequest.id")
+    }
+    if !self.name.isEmpty {
+      c.pointee.name = try arena.string(self.name, "llmos.training.v1.GetReportRequest.name")
+    }
+  }
+}
+
+extension TrainingV1.Report: RPCMessage {
+  /// Decodes one message; throws INVALID_ARGUMENT for bytes that are not one.
+  public init(serialized bytes: UnsafeRawBufferPointer) throws(RPCError) {
+    self = try withUnsafePointer(to: llmos__training__v1__report__descriptor) { (descriptor) throws(RPCError) in
+      try Codec.decode(bytes, as: descriptor) {
+        (c: UnsafePointer<Llmos__Training__V1__Report>) in Self(copying: c)
+      }
+    }
+  }
+
+  /// Appends the encoding to `output`; throws INTERNAL for a string that holds a NUL.
+  public func serialize(into output: inout [UInt8]) throws(RPCError) {
+    var arena = Arena()
+    let c = try arena.one(Llmos__Training__V1__Report.self)
+    try fill(c, &arena)
+    try Codec.encode(c, into: &output)
+  }
+
+  init(copying c: UnsafePointer<Llmos__Training__V1__Report>) {
+    self.init()
+    self.name = Copy.string(c.pointee.name)
+    self.text = Copy.string(c.pointee.text)
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Llmos__Training__V1__Report>, _ arena: inout Arena) throws(RPCError) {
+    llmos__training__v1__report__init(c)
+    if !self.name.isEmpty {
+      c.pointee.name = try arena.string(self.name, "llmos.training.v1.Report.name")
+    }
+    if !self.text.isEmpty {
+      c.pointee.text = try arena.string(self.text, "llmos.training.v1.Report.text")
+    }
   }
 }
 

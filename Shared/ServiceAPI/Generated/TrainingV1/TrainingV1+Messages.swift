@@ -212,6 +212,8 @@ extension TrainingV1 {
     public var idempotencyKey: String = ""
     /// Of a job that waits: how many are before it.
     public var queuePosition: UInt32 = 0
+    /// The names of the reports of a job that succeeded.
+    public var reports: [String] = []
     /// Makes a message with every field at its default.
     public init() {}
   }
@@ -444,6 +446,30 @@ extension TrainingV1 {
   public struct GetMetricsResponse: Sendable, Equatable {
     /// Field 1, `series`.
     public var series: [TrainingV1.MetricSeries] = []
+    /// Makes a message with every field at its default.
+    public init() {}
+  }
+}
+
+extension TrainingV1 {
+  /// The message `llmos.training.v1.GetReportRequest`.
+  public struct GetReportRequest: Sendable, Equatable {
+    /// Field 1, `id`.
+    public var id: String = ""
+    /// One of Job.reports.
+    public var name: String = ""
+    /// Makes a message with every field at its default.
+    public init() {}
+  }
+}
+
+extension TrainingV1 {
+  /// The message `llmos.training.v1.Report`.
+  public struct Report: Sendable, Equatable {
+    /// Field 1, `name`.
+    public var name: String = ""
+    /// At most 1 MiB.
+    public var text: String = ""
     /// Makes a message with every field at its default.
     public init() {}
   }

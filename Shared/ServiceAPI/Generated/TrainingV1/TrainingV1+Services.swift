@@ -24,6 +24,9 @@ extension TrainingV1 {
     /// `llmos.training.v1.Training.GetMetrics`.
     public static let getMetrics = MethodDescriptor(
       service: "llmos.training.v1.Training", method: "GetMetrics", kind: .unary)
+    /// `llmos.training.v1.Training.GetReport`.
+    public static let getReport = MethodDescriptor(
+      service: "llmos.training.v1.Training", method: "GetReport", kind: .unary)
     /// `llmos.training.v1.Training.ListSettings`.
     public static let listSettings = MethodDescriptor(
       service: "llmos.training.v1.Training", method: "ListSettings", kind: .unary)
@@ -46,6 +49,8 @@ extension TrainingV1 {
     func cancelJob(_ request: TrainingV1.CancelJobRequest, context: ServerContext) async throws -> TrainingV1.Job
     /// The metrics of jobs over their steps, thinned to as many points as asked for.
     func getMetrics(_ request: TrainingV1.GetMetricsRequest, context: ServerContext) async throws -> TrainingV1.GetMetricsResponse
+    /// A report of a job that succeeded, as text: "report.txt", "report.json", "curve.svg", …; Job.reports has the names.
+    func getReport(_ request: TrainingV1.GetReportRequest, context: ServerContext) async throws -> TrainingV1.Report
     /// The settings a task takes, with their defaults.
     func listSettings(_ request: TrainingV1.ListSettingsRequest, context: ServerContext) async throws -> TrainingV1.ListSettingsResponse
   }
@@ -91,6 +96,11 @@ extension TrainingV1 {
       try await channel.unary(TrainingV1.TrainingMethods.getMetrics, request, options: options)
     }
 
+    /// A report of a job that succeeded, as text: "report.txt", "report.json", "curve.svg", …; Job.reports has the names.
+    public func getReport(_ request: TrainingV1.GetReportRequest, options: CallOptions = CallOptions()) async throws(RPCError) -> TrainingV1.Report {
+      try await channel.unary(TrainingV1.TrainingMethods.getReport, request, options: options)
+    }
+
     /// The settings a task takes, with their defaults.
     public func listSettings(_ request: TrainingV1.ListSettingsRequest, options: CallOptions = CallOptions()) async throws(RPCError) -> TrainingV1.ListSettingsResponse {
       try await channel.unary(TrainingV1.TrainingMethods.listSettings, request, options: options)
@@ -127,6 +137,10 @@ extension TrainingV1.TrainingService {
     router.unary(TrainingV1.TrainingMethods.getMetrics) {
       (request: TrainingV1.GetMetricsRequest, context: ServerContext) -> TrainingV1.GetMetricsResponse in
       try await self.getMetrics(request, context: context)
+    }
+    router.unary(TrainingV1.TrainingMethods.getReport) {
+      (request: TrainingV1.GetReportRequest, context: ServerContext) -> TrainingV1.Report in
+      try await self.getReport(request, context: context)
     }
     router.unary(TrainingV1.TrainingMethods.listSettings) {
       (request: TrainingV1.ListSettingsRequest, context: ServerContext) -> TrainingV1.ListSettingsResponse in

@@ -971,6 +971,96 @@ void   llmos__training__v1__get_metrics_response__free_unpacked
   assert(message->base.descriptor == &llmos__training__v1__get_metrics_response__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   llmos__training__v1__get_report_request__init
+                     (Llmos__Training__V1__GetReportRequest         *message)
+{
+  static const Llmos__Training__V1__GetReportRequest init_value = LLMOS__TRAINING__V1__GET_REPORT_REQUEST__INIT;
+  *message = init_value;
+}
+size_t llmos__training__v1__get_report_request__get_packed_size
+                     (const Llmos__Training__V1__GetReportRequest *message)
+{
+  assert(message->base.descriptor == &llmos__training__v1__get_report_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t llmos__training__v1__get_report_request__pack
+                     (const Llmos__Training__V1__GetReportRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &llmos__training__v1__get_report_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t llmos__training__v1__get_report_request__pack_to_buffer
+                     (const Llmos__Training__V1__GetReportRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &llmos__training__v1__get_report_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Llmos__Training__V1__GetReportRequest *
+       llmos__training__v1__get_report_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Llmos__Training__V1__GetReportRequest *)
+     protobuf_c_message_unpack (&llmos__training__v1__get_report_request__descriptor,
+                                allocator, len, data);
+}
+void   llmos__training__v1__get_report_request__free_unpacked
+                     (Llmos__Training__V1__GetReportRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &llmos__training__v1__get_report_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   llmos__training__v1__report__init
+                     (Llmos__Training__V1__Report         *message)
+{
+  static const Llmos__Training__V1__Report init_value = LLMOS__TRAINING__V1__REPORT__INIT;
+  *message = init_value;
+}
+size_t llmos__training__v1__report__get_packed_size
+                     (const Llmos__Training__V1__Report *message)
+{
+  assert(message->base.descriptor == &llmos__training__v1__report__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t llmos__training__v1__report__pack
+                     (const Llmos__Training__V1__Report *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &llmos__training__v1__report__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t llmos__training__v1__report__pack_to_buffer
+                     (const Llmos__Training__V1__Report *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &llmos__training__v1__report__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Llmos__Training__V1__Report *
+       llmos__training__v1__report__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Llmos__Training__V1__Report *)
+     protobuf_c_message_unpack (&llmos__training__v1__report__descriptor,
+                                allocator, len, data);
+}
+void   llmos__training__v1__report__free_unpacked
+                     (Llmos__Training__V1__Report *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &llmos__training__v1__report__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   llmos__training__v1__list_settings_request__init
                      (Llmos__Training__V1__ListSettingsRequest         *message)
 {
@@ -1633,7 +1723,7 @@ const ProtobufCMessageDescriptor llmos__training__v1__job__metrics_entry__descri
   (ProtobufCMessageInit) llmos__training__v1__job__metrics_entry__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor llmos__training__v1__job__field_descriptors[15] =
+static const ProtobufCFieldDescriptor llmos__training__v1__job__field_descriptors[16] =
 {
   {
     "id",
@@ -1815,6 +1905,18 @@ static const ProtobufCFieldDescriptor llmos__training__v1__job__field_descriptor
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "reports",
+    16,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_STRING,
+    offsetof(Llmos__Training__V1__Job, n_reports),
+    offsetof(Llmos__Training__V1__Job, reports),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned llmos__training__v1__job__field_indices_by_name[] = {
   8,   /* field[8] = attempts */
@@ -1828,6 +1930,7 @@ static const unsigned llmos__training__v1__job__field_indices_by_name[] = {
   11,   /* field[11] = metrics */
   9,   /* field[9] = progress */
   14,   /* field[14] = queue_position */
+  15,   /* field[15] = reports */
   10,   /* field[10] = result_model */
   1,   /* field[1] = specification */
   6,   /* field[6] = started_at_ms */
@@ -1836,7 +1939,7 @@ static const unsigned llmos__training__v1__job__field_indices_by_name[] = {
 static const ProtobufCIntRange llmos__training__v1__job__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 15 }
+  { 0, 16 }
 };
 const ProtobufCMessageDescriptor llmos__training__v1__job__descriptor =
 {
@@ -1846,7 +1949,7 @@ const ProtobufCMessageDescriptor llmos__training__v1__job__descriptor =
   "Llmos__Training__V1__Job",
   "llmos.training.v1",
   sizeof(Llmos__Training__V1__Job),
-  15,
+  16,
   llmos__training__v1__job__field_descriptors,
   llmos__training__v1__job__field_indices_by_name,
   1,  llmos__training__v1__job__number_ranges,
@@ -2941,6 +3044,108 @@ const ProtobufCMessageDescriptor llmos__training__v1__get_metrics_response__desc
   (ProtobufCMessageInit) llmos__training__v1__get_metrics_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
+static const ProtobufCFieldDescriptor llmos__training__v1__get_report_request__field_descriptors[2] =
+{
+  {
+    "id",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Training__V1__GetReportRequest, id),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "name",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Training__V1__GetReportRequest, name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned llmos__training__v1__get_report_request__field_indices_by_name[] = {
+  0,   /* field[0] = id */
+  1,   /* field[1] = name */
+};
+static const ProtobufCIntRange llmos__training__v1__get_report_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor llmos__training__v1__get_report_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "llmos.training.v1.GetReportRequest",
+  "GetReportRequest",
+  "Llmos__Training__V1__GetReportRequest",
+  "llmos.training.v1",
+  sizeof(Llmos__Training__V1__GetReportRequest),
+  2,
+  llmos__training__v1__get_report_request__field_descriptors,
+  llmos__training__v1__get_report_request__field_indices_by_name,
+  1,  llmos__training__v1__get_report_request__number_ranges,
+  (ProtobufCMessageInit) llmos__training__v1__get_report_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor llmos__training__v1__report__field_descriptors[2] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Training__V1__Report, name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "text",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Training__V1__Report, text),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned llmos__training__v1__report__field_indices_by_name[] = {
+  0,   /* field[0] = name */
+  1,   /* field[1] = text */
+};
+static const ProtobufCIntRange llmos__training__v1__report__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor llmos__training__v1__report__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "llmos.training.v1.Report",
+  "Report",
+  "Llmos__Training__V1__Report",
+  "llmos.training.v1",
+  sizeof(Llmos__Training__V1__Report),
+  2,
+  llmos__training__v1__report__field_descriptors,
+  llmos__training__v1__report__field_indices_by_name,
+  1,  llmos__training__v1__report__number_ranges,
+  (ProtobufCMessageInit) llmos__training__v1__report__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
 static const ProtobufCFieldDescriptor llmos__training__v1__list_settings_request__field_descriptors[1] =
 {
   {
@@ -3198,7 +3403,7 @@ const ProtobufCEnumDescriptor llmos__training__v1__attempt_outcome__descriptor =
   llmos__training__v1__attempt_outcome__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCMethodDescriptor llmos__training__v1__training__method_descriptors[7] =
+static const ProtobufCMethodDescriptor llmos__training__v1__training__method_descriptors[8] =
 {
   { "CreateJob", &llmos__training__v1__create_job_request__descriptor, &llmos__training__v1__job__descriptor },
   { "GetJob", &llmos__training__v1__get_job_request__descriptor, &llmos__training__v1__job__descriptor },
@@ -3206,6 +3411,7 @@ static const ProtobufCMethodDescriptor llmos__training__v1__training__method_des
   { "WatchJob", &llmos__training__v1__watch_job_request__descriptor, &llmos__training__v1__job_event__descriptor },
   { "CancelJob", &llmos__training__v1__cancel_job_request__descriptor, &llmos__training__v1__job__descriptor },
   { "GetMetrics", &llmos__training__v1__get_metrics_request__descriptor, &llmos__training__v1__get_metrics_response__descriptor },
+  { "GetReport", &llmos__training__v1__get_report_request__descriptor, &llmos__training__v1__report__descriptor },
   { "ListSettings", &llmos__training__v1__list_settings_request__descriptor, &llmos__training__v1__list_settings_response__descriptor },
 };
 const unsigned llmos__training__v1__training__method_indices_by_name[] = {
@@ -3213,8 +3419,9 @@ const unsigned llmos__training__v1__training__method_indices_by_name[] = {
   0,        /* CreateJob */
   1,        /* GetJob */
   5,        /* GetMetrics */
+  6,        /* GetReport */
   2,        /* ListJobs */
-  6,        /* ListSettings */
+  7,        /* ListSettings */
   3         /* WatchJob */
 };
 const ProtobufCServiceDescriptor llmos__training__v1__training__descriptor =
@@ -3224,7 +3431,7 @@ const ProtobufCServiceDescriptor llmos__training__v1__training__descriptor =
   "Training",
   "Llmos__Training__V1__Training",
   "llmos.training.v1",
-  7,
+  8,
   llmos__training__v1__training__method_descriptors,
   llmos__training__v1__training__method_indices_by_name
 };
@@ -3276,13 +3483,21 @@ void llmos__training__v1__training__get_metrics(ProtobufCService *service,
   assert(service->descriptor == &llmos__training__v1__training__descriptor);
   service->invoke(service, 5, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
+void llmos__training__v1__training__get_report(ProtobufCService *service,
+                                               const Llmos__Training__V1__GetReportRequest *input,
+                                               Llmos__Training__V1__Report_Closure closure,
+                                               void *closure_data)
+{
+  assert(service->descriptor == &llmos__training__v1__training__descriptor);
+  service->invoke(service, 6, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
 void llmos__training__v1__training__list_settings(ProtobufCService *service,
                                                   const Llmos__Training__V1__ListSettingsRequest *input,
                                                   Llmos__Training__V1__ListSettingsResponse_Closure closure,
                                                   void *closure_data)
 {
   assert(service->descriptor == &llmos__training__v1__training__descriptor);
-  service->invoke(service, 6, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+  service->invoke(service, 7, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void llmos__training__v1__training__init (Llmos__Training__V1__Training_Service *service,
                                           Llmos__Training__V1__Training_ServiceDestroy destroy)

@@ -40,6 +40,8 @@ typedef struct Llmos__Training__V1__CancelJobRequest Llmos__Training__V1__Cancel
 typedef struct Llmos__Training__V1__GetMetricsRequest Llmos__Training__V1__GetMetricsRequest;
 typedef struct Llmos__Training__V1__MetricSeries Llmos__Training__V1__MetricSeries;
 typedef struct Llmos__Training__V1__GetMetricsResponse Llmos__Training__V1__GetMetricsResponse;
+typedef struct Llmos__Training__V1__GetReportRequest Llmos__Training__V1__GetReportRequest;
+typedef struct Llmos__Training__V1__Report Llmos__Training__V1__Report;
 typedef struct Llmos__Training__V1__ListSettingsRequest Llmos__Training__V1__ListSettingsRequest;
 typedef struct Llmos__Training__V1__Setting Llmos__Training__V1__Setting;
 typedef struct Llmos__Training__V1__ListSettingsResponse Llmos__Training__V1__ListSettingsResponse;
@@ -278,10 +280,15 @@ struct  Llmos__Training__V1__Job
    * Of a job that waits: how many are before it.
    */
   uint32_t queue_position;
+  /*
+   * The names of the reports of a job that succeeded.
+   */
+  size_t n_reports;
+  char **reports;
 };
 #define LLMOS__TRAINING__V1__JOB__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&llmos__training__v1__job__descriptor) \
-    , (char *)protobuf_c_empty_string, NULL, LLMOS__TRAINING__V1__JOB_STATE__JOB_STATE_UNSPECIFIED, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0,NULL, NULL, (char *)protobuf_c_empty_string, 0,NULL, 0, (char *)protobuf_c_empty_string, 0 }
+    , (char *)protobuf_c_empty_string, NULL, LLMOS__TRAINING__V1__JOB_STATE__JOB_STATE_UNSPECIFIED, (char *)protobuf_c_empty_string, 0, 0, 0, 0, 0,NULL, NULL, (char *)protobuf_c_empty_string, 0,NULL, 0, (char *)protobuf_c_empty_string, 0, 0,NULL }
 
 
 struct  Llmos__Training__V1__GetJobRequest
@@ -560,6 +567,34 @@ struct  Llmos__Training__V1__GetMetricsResponse
 #define LLMOS__TRAINING__V1__GET_METRICS_RESPONSE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&llmos__training__v1__get_metrics_response__descriptor) \
     , 0,NULL }
+
+
+struct  Llmos__Training__V1__GetReportRequest
+{
+  ProtobufCMessage base;
+  char *id;
+  /*
+   * One of Job.reports.
+   */
+  char *name;
+};
+#define LLMOS__TRAINING__V1__GET_REPORT_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&llmos__training__v1__get_report_request__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
+
+
+struct  Llmos__Training__V1__Report
+{
+  ProtobufCMessage base;
+  char *name;
+  /*
+   * At most 1 MiB.
+   */
+  char *text;
+};
+#define LLMOS__TRAINING__V1__REPORT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&llmos__training__v1__report__descriptor) \
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
 
 
 struct  Llmos__Training__V1__ListSettingsRequest
@@ -1007,6 +1042,44 @@ Llmos__Training__V1__GetMetricsResponse *
 void   llmos__training__v1__get_metrics_response__free_unpacked
                      (Llmos__Training__V1__GetMetricsResponse *message,
                       ProtobufCAllocator *allocator);
+/* Llmos__Training__V1__GetReportRequest methods */
+void   llmos__training__v1__get_report_request__init
+                     (Llmos__Training__V1__GetReportRequest         *message);
+size_t llmos__training__v1__get_report_request__get_packed_size
+                     (const Llmos__Training__V1__GetReportRequest   *message);
+size_t llmos__training__v1__get_report_request__pack
+                     (const Llmos__Training__V1__GetReportRequest   *message,
+                      uint8_t             *out);
+size_t llmos__training__v1__get_report_request__pack_to_buffer
+                     (const Llmos__Training__V1__GetReportRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Llmos__Training__V1__GetReportRequest *
+       llmos__training__v1__get_report_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   llmos__training__v1__get_report_request__free_unpacked
+                     (Llmos__Training__V1__GetReportRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Llmos__Training__V1__Report methods */
+void   llmos__training__v1__report__init
+                     (Llmos__Training__V1__Report         *message);
+size_t llmos__training__v1__report__get_packed_size
+                     (const Llmos__Training__V1__Report   *message);
+size_t llmos__training__v1__report__pack
+                     (const Llmos__Training__V1__Report   *message,
+                      uint8_t             *out);
+size_t llmos__training__v1__report__pack_to_buffer
+                     (const Llmos__Training__V1__Report   *message,
+                      ProtobufCBuffer     *buffer);
+Llmos__Training__V1__Report *
+       llmos__training__v1__report__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   llmos__training__v1__report__free_unpacked
+                     (Llmos__Training__V1__Report *message,
+                      ProtobufCAllocator *allocator);
 /* Llmos__Training__V1__ListSettingsRequest methods */
 void   llmos__training__v1__list_settings_request__init
                      (Llmos__Training__V1__ListSettingsRequest         *message);
@@ -1138,6 +1211,12 @@ typedef void (*Llmos__Training__V1__MetricSeries_Closure)
 typedef void (*Llmos__Training__V1__GetMetricsResponse_Closure)
                  (const Llmos__Training__V1__GetMetricsResponse *message,
                   void *closure_data);
+typedef void (*Llmos__Training__V1__GetReportRequest_Closure)
+                 (const Llmos__Training__V1__GetReportRequest *message,
+                  void *closure_data);
+typedef void (*Llmos__Training__V1__Report_Closure)
+                 (const Llmos__Training__V1__Report *message,
+                  void *closure_data);
 typedef void (*Llmos__Training__V1__ListSettingsRequest_Closure)
                  (const Llmos__Training__V1__ListSettingsRequest *message,
                   void *closure_data);
@@ -1178,6 +1257,10 @@ struct Llmos__Training__V1__Training_Service
                       const Llmos__Training__V1__GetMetricsRequest *input,
                       Llmos__Training__V1__GetMetricsResponse_Closure closure,
                       void *closure_data);
+  void (*get_report)(Llmos__Training__V1__Training_Service *service,
+                     const Llmos__Training__V1__GetReportRequest *input,
+                     Llmos__Training__V1__Report_Closure closure,
+                     void *closure_data);
   void (*list_settings)(Llmos__Training__V1__Training_Service *service,
                         const Llmos__Training__V1__ListSettingsRequest *input,
                         Llmos__Training__V1__ListSettingsResponse_Closure closure,
@@ -1196,6 +1279,7 @@ void llmos__training__v1__training__init (Llmos__Training__V1__Training_Service 
       function_prefix__ ## watch_job,\
       function_prefix__ ## cancel_job,\
       function_prefix__ ## get_metrics,\
+      function_prefix__ ## get_report,\
       function_prefix__ ## list_settings  }
 void llmos__training__v1__training__create_job(ProtobufCService *service,
                                                const Llmos__Training__V1__CreateJobRequest *input,
@@ -1221,6 +1305,10 @@ void llmos__training__v1__training__get_metrics(ProtobufCService *service,
                                                 const Llmos__Training__V1__GetMetricsRequest *input,
                                                 Llmos__Training__V1__GetMetricsResponse_Closure closure,
                                                 void *closure_data);
+void llmos__training__v1__training__get_report(ProtobufCService *service,
+                                               const Llmos__Training__V1__GetReportRequest *input,
+                                               Llmos__Training__V1__Report_Closure closure,
+                                               void *closure_data);
 void llmos__training__v1__training__list_settings(ProtobufCService *service,
                                                   const Llmos__Training__V1__ListSettingsRequest *input,
                                                   Llmos__Training__V1__ListSettingsResponse_Closure closure,
@@ -1255,6 +1343,8 @@ extern const ProtobufCMessageDescriptor llmos__training__v1__cancel_job_request_
 extern const ProtobufCMessageDescriptor llmos__training__v1__get_metrics_request__descriptor;
 extern const ProtobufCMessageDescriptor llmos__training__v1__metric_series__descriptor;
 extern const ProtobufCMessageDescriptor llmos__training__v1__get_metrics_response__descriptor;
+extern const ProtobufCMessageDescriptor llmos__training__v1__get_report_request__descriptor;
+extern const ProtobufCMessageDescriptor llmos__training__v1__report__descriptor;
 extern const ProtobufCMessageDescriptor llmos__training__v1__list_settings_request__descriptor;
 extern const ProtobufCMessageDescriptor llmos__training__v1__setting__descriptor;
 extern const ProtobufCMessageDescriptor llmos__training__v1__list_settings_response__descriptor;

@@ -1,0 +1,41 @@
+/// What went wrong in the store of jobs, in words that name the operation and the values.
+///
+/// The service's `ErrorMapping.swift` translates it into a status.
+package struct JobStoreError: Error, Sendable, CustomStringConvertible {
+  /// The kinds of failure a caller can act upon.
+  package enum Code: String, Sendable, CaseIterable {
+    /// The request itself is malformed.
+    case invalidArgument
+    /// There is no such job.
+    case notFound
+    /// The idempotency key was used for another request.
+    case alreadyExists
+    /// The job is not in a state for this, or the store is in use or from a newer release.
+    case failedPrecondition
+    /// A named limit, or the disk, is full.
+    case resourceExhausted
+    /// The database is damaged.
+    case dataLoss
+    /// The task was cancelled.
+    case cancelled
+    /// The operating system or SQLite failed in a way the caller cannot repair.
+    case internalFailure
+  }
+
+  /// The kind of failure.
+  package let code: Code
+  /// One line for people: operation and values.
+  package let message: String
+  /// The error underneath, for logs.
+  package let cause: (any Error)?
+
+  /// An error; see the properties.
+  package init(_ code: Code, _ message: String, cause: (any Error)? = nil) {
+    self.code = code
+    self.message = message
+    self.cause = cause
+  }
+
+  /// The message.
+  package var description: String { message }
+}

@@ -1,0 +1,116 @@
+import Synchronization
+
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
+/// What a worker process owes the service that started it.
+///
+/// The service holds the other end of the worker's standard input and reads its standard output. When it dies, in
+/// whatever way, the kernel closes both: the worker ends at once, so that a new service can start another one.
+/// (`PR_SET_PDEATHSIG` promises less: it is bound to the thread that forked, which may end long before its process.)
+package enum WorkerHost {
+  /// The exit code of a worker whose service is gone.
+  package static let orphanedExitCode: CInt = 70
+
+  private static let output = Mutex<Void>(())
+  private static let stop = Atomic<Bool>(false)
+
+  /// Whether the service has asked the worker to stop (SIGTERM).
+  package static var isStopRequested: Bool { stop.load(ordering: .relaxed) }
+
+  /// Reads the specification that the command line names.
+  package static func specification(
+    arguments: [String] = CommandLine.arguments
+  ) throws(WorkerProtocolError) -> WorkerSpecification {
+    guard arguments.count == 2, let path = arguments.last else {
+      throw WorkerProtocolError(
+        .usage,
+        "a worker is started by the training service, with the file of its specification"
+      )
+    }
+    return try WorkerJSON.decode(WorkerSpecification.self, from: contents(of: path))
+  }
+
+  /// Makes SIGTERM a request, and the end of the service the worker's own end.
+  package static func followService() throws(WorkerProtocolError) {
+    // The first access initializes the flag, which a signal handler must not do.
+    stop.store(false, ordering: .relaxed)
+    signal(SIGTERM) { _ in WorkerHost.stop.store(true, ordering: .relaxed) }
+    // Ctrl-C in the service's terminal is the service's to handle.
+    signal(SIGINT, SIG_IGN)
+    var thread = pthread_t()
+    let result = pthread_create(
+      &thread,
+      nil,
+      { _ in
+        var byte: UInt8 = 0
+        while true {
+          let count = read(0, &byte, 1)
+          if count == 0 || (count < 0 && errno != EINTR) { _exit(WorkerHost.orphanedExitCode) }
+        }
+      },
+      nil
+    )
+    guard result == 0 else {
+      throw WorkerProtocolError(.system, "start a thread: \(String(cString: strerror(result)))")
+    }
+    pthread_detach(thread)
+  }
+
+  /// Waits until no other worker works in the job's folder, and keeps others out until this process ends.
+  ///
+  /// Another one can only be that of a service that has just died, and about to end itself.
+  package static func lock(_ specification: WorkerSpecification) throws(WorkerProtocolError) {
+    let path = specification.lockFile
+    let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+    guard descriptor >= 0 else { throw .system("open \(path)") }
+    while flock(descriptor, LOCK_EX) != 0 {
+      guard errno == EINTR else { throw .system("lock \(path)") }
+    }
+  }
+
+  /// Tells the service an event, from any thread; ends the process if the service is gone.
+  package static func tell(_ event: WorkerEvent) throws(WorkerProtocolError) {
+    let line = try WorkerJSON.encode(event) + [UInt8(ascii: "\n")]
+    output.withLock { _ in
+      var rest = line[...]
+      while !rest.isEmpty {
+        let count = rest.withUnsafeBytes { write(1, $0.baseAddress, $0.count) }
+        if count > 0 {
+          rest = rest.dropFirst(count)
+        } else if errno != EINTR {
+          _exit(orphanedExitCode)
+        }
+      }
+    }
+  }
+
+  private static func contents(of path: String) throws(WorkerProtocolError) -> [UInt8] {
+    let bytesMax = 1 << 20
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw .system("open \(path)") }
+    defer { close(descriptor) }
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 1 << 14)
+    while bytes.count <= bytesMax {
+      let count = read(descriptor, &chunk, chunk.count)
+      if count == 0 { return bytes }
+      if count < 0 {
+        guard errno == EINTR else { throw .system("read \(path)") }
+      } else {
+        bytes += chunk[..<count]
+      }
+    }
+    throw WorkerProtocolError(.malformed, "\(path) is longer than \(bytesMax) bytes")
+  }
+}
+
+extension WorkerProtocolError {
+  /// The error of a system call that has just failed; reads `errno`.
+  static func system(_ operation: String, _ number: CInt = errno) -> WorkerProtocolError {
+    WorkerProtocolError(.system, "\(operation): \(String(cString: strerror(number)))")
+  }
+}
