@@ -10,6 +10,8 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
   typealias InboundIn = ByteBuffer
   typealias OutboundOut = ByteBuffer
 
+  /// The longest wait for the peer to take the last bytes and close its side.
+  private static let lingerTimeout = TimeAmount.seconds(5)
   /// Bytes handed to the channel in one write.
   private static let writeBytes = 64 * 1024
 
@@ -25,6 +27,9 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
   private var isFlushing = false
   private var isProcessing = false
   private var isFlushScheduled = false
+  /// Whether the socket is being closed: nothing more is read or sent.
+  private var isEnding = false
+  private var lingerTimer: Scheduled<Void>?
   private var output = ByteBuffer()
 
   init(
@@ -65,7 +70,7 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
   /// Sees to it that what the session has to send is sent in this turn of the loop.
   func setNeedsFlush() {
     eventLoop.assertInEventLoop()
-    guard !isClosed, !isReading, !isFlushing, !isFlushScheduled else { return }
+    guard !isClosed, !isEnding, !isReading, !isFlushing, !isFlushScheduled else { return }
     isFlushScheduled = true
     eventLoop.execute { self.flush() }
   }
@@ -76,32 +81,46 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
     guard !isClosed, let context else { return }
     if closeReason == nil { closeReason = reason }
     flush()
+    isEnding = true
     context.close(promise: nil)
   }
 
   private func flush() {
     isFlushScheduled = false
-    guard !isFlushing, !isClosed, let context, context.channel.isActive else { return }
+    guard !isFlushing, !isClosed, !isEnding, let context, context.channel.isActive else { return }
     isFlushing = true
     defer { isFlushing = false }
     do throws(HTTP2SessionError) {
-      while !isClosed, context.channel.isWritable {
+      while !isClosed, !isEnding, context.channel.isWritable {
         output.clear()
         _ = try session.drain(upTo: Self.writeBytes) { output.writeBytes($0) }
         let isEmpty = output.readableBytes == 0
         if !isEmpty { context.writeAndFlush(wrapOutboundOut(output), promise: nil) }
-        processEvents()
-        if isEmpty { break }
+        // An event may have led to more to send, even one of a turn that sent nothing.
+        let hasActed = processEvents()
+        if isEmpty, !hasActed { break }
       }
     } catch {
       if closeReason == nil { closeReason = error.description }
+      isEnding = true
       context.close(promise: nil)
       return
     }
-    guard !isClosed else { return }
-    if session.isFinished, closesWhenFinished {
-      if closeReason == nil, let error = session.sentError { closeReason = Self.reason(error) }
-      context.close(promise: nil)
+    if !isClosed, !isEnding, session.isFinished, closesWhenFinished { end(context) }
+  }
+
+  /// Closes the connection of a session that has nothing left to do.
+  private func end(_ context: ChannelHandlerContext) {
+    isEnding = true
+    if let error = session.sentError {
+      if closeReason == nil { closeReason = Self.reason(error) }
+      return context.close(promise: nil)
+    }
+    // The session is through, the socket may not be: to close it now would drop what it has not
+    // sent, and, if the peer still sends, even what the peer has not read.
+    context.close(mode: .output, promise: nil)
+    lingerTimer = eventLoop.scheduleTask(in: Self.lingerTimeout) {
+      self.context?.close(promise: nil)
     }
   }
 
@@ -111,15 +130,20 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
     return "the peer broke HTTP/2: \(error)\(detail)"
   }
 
-  private func processEvents() {
-    guard !isProcessing else { return }
+  /// Acts on what the session tells; returns whether there was anything.
+  @discardableResult
+  private func processEvents() -> Bool {
+    guard !isProcessing else { return false }
     isProcessing = true
     defer { isProcessing = false }
+    var hasActed = false
     while !isClosed {
       let events = session.takeEvents()
-      if events.isEmpty { return }
+      if events.isEmpty { break }
+      hasActed = true
       for event in events where !isClosed { handle(event) }
     }
+    return hasActed
   }
 
   // MARK: ChannelInboundHandler
@@ -145,6 +169,8 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    // A session that failed must not be fed, and TLS may read on while it closes.
+    guard !isEnding else { return }
     isReading = true
     let buffer = unwrapInboundIn(data)
     do throws(HTTP2SessionError) {
@@ -160,6 +186,11 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
       }
       processEvents()
       if let result { throw result }
+      if let violation = session.violation {
+        // Not only after the GOAWAY is sent: the peer may not read.
+        isReading = false
+        close(reason: violation)
+      }
     } catch {
       isReading = false
       close(reason: error.description)
@@ -184,6 +215,7 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
     if closeReason == nil { closeReason = "\(error)" }
+    isEnding = true
     context.close(promise: nil)
   }
 
@@ -195,6 +227,7 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
   private func markClosed() {
     guard !isClosed else { return }
     isClosed = true
+    lingerTimer?.cancel()
     if closeReason == nil { closeReason = "the peer closed the connection" }
     connectionClosed()
   }
