@@ -185,14 +185,17 @@ final class ClientCall: StreamPort, @unchecked Sendable {
 
   func received(_ bytes: [UInt8]) {
     guard case .open(let connection, let stream) = phase else { return }
-    inbox.received(bytes.count)
+    // One response may grow to its limit whether it is waited for or not: the caller may still be
+    // sending requests that the server no longer reads.
+    let takesAll = method.kind.sendsOneResponse
+    if !takesAll { inbox.received(bytes.count) }
     do throws(RPCError) {
       try deframer.append(bytes) { message throws(RPCError) in
         responses += 1
         if method.kind.sendsOneResponse, responses > 1 { throw notOneResponse }
         inbox.push(message)
       }
-      connection.session.consume(stream, inbox.settle())
+      connection.session.consume(stream, takesAll ? bytes.count : inbox.settle())
     } catch {
       fail(error)
     }
