@@ -18,6 +18,9 @@ final class MessageInbox: Sendable {
     let bytes: ArraySlice<UInt8>
     /// Bytes of window that it holds.
     let credit: Int
+
+    /// What it counts towards the connection's budget: empty messages take memory too.
+    var cost: Int { bytes.count + MessageInbox.entryBytes }
   }
 
   private struct State {
@@ -32,10 +35,16 @@ final class MessageInbox: Sendable {
 
   /// Owed window below this is not worth waking the loop.
   private let creditThreshold: Int
+  /// Counts the messages that wait; nil: the window alone bounds them.
+  private let budget: ByteBudget?
   private let state = Mutex(State())
 
-  init(windowBytes: Int) {
+  /// What a message that waits takes beside its bytes.
+  private static let entryBytes = 64
+
+  init(windowBytes: Int, budget: ByteBudget? = nil) {
     creditThreshold = max(1, windowBytes / 8)
+    self.budget = budget
   }
 
   // MARK: The loop's side
@@ -56,7 +65,9 @@ final class MessageInbox: Sendable {
         state.owed += credit
         return waiter
       }
-      state.queue.append(Message(bytes: bytes, credit: credit))
+      let message = Message(bytes: bytes, credit: credit)
+      budget?.add(message.cost)
+      state.queue.append(message)
       return nil
     }
     waiter?.resume(returning: .message(bytes))
@@ -81,16 +92,21 @@ final class MessageInbox: Sendable {
     end(error.map(Taken.failed) ?? .end, dropping: false)
   }
 
-  /// Ends the inbox at once, without the messages it holds.
+  /// Ends the inbox at once, without the messages it holds; a reader that missed some of them gets
+  /// the error even if the inbox was finished before.
   func fail(_ error: RPCError) {
     end(.failed(error), dropping: true)
   }
 
   private func end(_ end: Taken, dropping: Bool) {
     let waiter = state.withLock { state -> UnsafeContinuation<Taken, Never>? in
-      guard state.end == nil else { return nil }
+      let dropsMessages = dropping && !state.queue.isEmpty
+      if dropsMessages {
+        budget?.add(-state.queue.reduce(0) { $0 + $1.cost })
+        state.queue = CircularBuffer()
+      }
+      guard state.end == nil || dropsMessages else { return nil }
       state.end = end
-      if dropping { state.queue = CircularBuffer() }
       defer { state.waiter = nil }
       return state.waiter
     }
@@ -127,7 +143,7 @@ final class MessageInbox: Sendable {
 
   private func take(for port: some StreamPort) -> Taken? {
     let (taken, credit) = state.withLock { state -> (Taken?, Int) in
-      guard let message = state.queue.popFirst() else { return (state.end, 0) }
+      guard let message = pop(&state) else { return (state.end, 0) }
       state.owed += message.credit
       guard state.owed >= creditThreshold, state.end == nil else {
         return (.message(message.bytes), 0)
@@ -139,10 +155,16 @@ final class MessageInbox: Sendable {
     return taken
   }
 
+  private func pop(_ state: inout State) -> Message? {
+    guard let message = state.queue.popFirst() else { return nil }
+    budget?.add(-message.cost)
+    return message
+  }
+
   private func wait(_ continuation: UnsafeContinuation<Taken, Never>, for port: some StreamPort) {
     let (taken, credit) = state.withLock { state -> (Taken?, Int) in
       precondition(state.waiter == nil, "RPC stream: two tasks read the same stream")
-      if let message = state.queue.popFirst() {
+      if let message = pop(&state) {
         state.owed += message.credit
         return (.message(message.bytes), 0)
       }

@@ -108,19 +108,22 @@ public struct Router: Sendable {
     services.insert(method.service)
   }
 
+  /// The method of a path; nil when there is none.
+  func method(at path: String) -> MethodDescriptor? { handlers[path]?.descriptor }
+
   /// The handler for a path; UNIMPLEMENTED when there is none.
   func handler(for path: String) throws(RPCError) -> MethodHandler {
     if let handler = handlers[path] { return handler }
     let parts = path.split(separator: "/", omittingEmptySubsequences: false)
     guard parts.count == 3, parts[0].isEmpty else {
-      throw RPCError(.unimplemented, "'\(path.prefix(200))' is not the path of a method")
+      throw RPCError(.unimplemented, "'\(path.cut(to: 200))' is not the path of a method")
     }
     guard services.contains(String(parts[1])) else {
-      throw RPCError(.unimplemented, "unknown service '\(parts[1].prefix(200))'")
+      throw RPCError(.unimplemented, "unknown service '\(parts[1].cut(to: 200))'")
     }
     throw RPCError(
       .unimplemented,
-      "unknown method '\(parts[2].prefix(200))' of service '\(parts[1])'"
+      "unknown method '\(parts[2].cut(to: 200))' of service '\(parts[1])'"
     )
   }
 }

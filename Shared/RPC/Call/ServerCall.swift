@@ -18,6 +18,8 @@ final class ServerCall: StreamPort, @unchecked Sendable {
   private var deframer: MessageDeframer
   /// The request of a method that takes exactly one.
   private var request: ArraySlice<UInt8>?
+  /// Bytes of `deframer` and `request` that the connection's budget counts.
+  private var heldBytes = 0
   private var task: Task<Void, Never>?
   private var timer: Scheduled<Void>?
   private var hasSentHead = false
@@ -36,7 +38,10 @@ final class ServerCall: StreamPort, @unchecked Sendable {
     self.handler = handler
     self.context = context
     eventLoop = connection.eventLoop
-    inbox = MessageInbox(windowBytes: configuration.streamWindowBytes)
+    inbox = MessageInbox(
+      windowBytes: configuration.streamWindowBytes,
+      budget: connection.requestBudget
+    )
     outbox = MessageOutbox(highBytes: configuration.writeBufferBytes)
     deframer = MessageDeframer(maxMessageBytes: configuration.maxMessageBytes)
   }
@@ -69,9 +74,20 @@ final class ServerCall: StreamPort, @unchecked Sendable {
         try deframer.append(bytes) { message in inbox.push(message) }
         connection.session.consume(stream, inbox.settle())
       }
+      countHeld()
+      guard !connection.requestBudget.isExceeded else {
+        throw RPCError(.resourceExhausted, "too many bytes of requests wait on this connection")
+      }
     } catch {
       fail(error)
     }
+  }
+
+  /// Tells the connection's budget what is held outside the inbox.
+  private func countHeld() {
+    let now = deframer.partialBytes + (request?.count ?? 0)
+    connection.requestBudget.add(now - heldBytes)
+    heldBytes = now
   }
 
   func receivedEnd() {
@@ -108,6 +124,9 @@ final class ServerCall: StreamPort, @unchecked Sendable {
     let (messages, _) = outbox.take()
     guard !isOver, !connection.isClosed else { return }
     for message in messages {
+      guard !connection.hasUnreadLimitReached else {
+        return fail(ServerConnection.tooMuchUnread)
+      }
       sendHead()
       guard !isOver else { return }
       connection.session.send(stream, message)
@@ -120,10 +139,17 @@ final class ServerCall: StreamPort, @unchecked Sendable {
 
   // MARK: What the handler says
 
-  /// The request of a method that takes exactly one.
+  /// The request of a method that takes exactly one; once, on the loop.
+  ///
+  /// The bytes are let go with it: the handler may run for long.
   func singleRequest<I: RPCMessage>(_ type: I.Type) throws(RPCError) -> I {
-    guard let request else { throw Self.notOneRequest }
-    return try I(slice: request)
+    eventLoop.assertInEventLoop()
+    guard let bytes = request else {
+      throw isOver ? RPCError(.cancelled, "the call is over") : Self.notOneRequest
+    }
+    request = nil
+    countHeld()
+    return try I(slice: bytes)
   }
 
   /// Sends the response of a method that gives exactly one.
@@ -134,8 +160,12 @@ final class ServerCall: StreamPort, @unchecked Sendable {
   private func launch() {
     connection.handlerStarted()
     task = Self.spawn(self, executor: connection.executor)
-    // The handler runs until its first suspension before `spawn` returns: it may be through.
-    if isOver { task = nil }
+    // The handler runs until its first suspension before `spawn` returns: it may be through, or
+    // have done what ended the call and still run.
+    if isOver {
+      task?.cancel()
+      task = nil
+    }
   }
 
   /// Nonisolated, so that the task does not inherit an actor from the caller.
@@ -183,7 +213,8 @@ final class ServerCall: StreamPort, @unchecked Sendable {
     guard !isOver else { return }
     if connection.session.pendingBytes(stream) > 0 {
       // A status would wait behind messages that the client does not read.
-      connection.session.reset(stream, .cancel)
+      let code: HTTP2ErrorCode = error.code == .resourceExhausted ? .enhanceYourCalm : .cancel
+      connection.session.reset(stream, code)
       connection.setNeedsFlush()
       end(error)
       connection.callEnded(stream, method: handler.descriptor, error: error, since: startedAt)
@@ -234,6 +265,9 @@ final class ServerCall: StreamPort, @unchecked Sendable {
     isOver = true
     timer?.cancel()
     timer = nil
+    request = nil
+    deframer = MessageDeframer(maxMessageBytes: 0)
+    countHeld()
     let error = error ?? RPCError(.cancelled, "the call has ended")
     inbox.fail(error)
     outbox.close(error)

@@ -119,6 +119,15 @@ extension HTTP2Session {
       HTTP2SessionState.from(userData)?.received(frame.pointee)
       return 0
     }
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks) {
+      _,
+      frame,
+      _,
+      userData in
+      guard let frame else { return 0 }
+      HTTP2SessionState.from(userData)?.receivedInvalid(frame.pointee)
+      return 0
+    }
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks) { _, id, code, userData in
       HTTP2SessionState.from(userData)?.closed(id, code)
       return 0

@@ -49,6 +49,7 @@ final class HTTP2Session {
     guard count >= 0 else {
       throw HTTP2SessionError(operation: "HTTP/2 receive", number: Int32(count))
     }
+    state.checkQueue(nghttp2_session_get_outbound_queue_size(handle))
     if state.violation != nil, !state.isTerminated {
       state.isTerminated = true
       nghttp2_session_terminate_session(handle, HTTP2ErrorCode.enhanceYourCalm.rawValue)
@@ -139,7 +140,7 @@ final class HTTP2Session {
   func send(_ stream: Int32, _ bytes: [UInt8]) {
     guard let entry = state.streams[stream], entry.sendsBody, !entry.isReset, entry.ending == nil
     else { return }
-    entry.enqueue(bytes, high: limits.writeHighBytes)
+    state.change(entry) { $0.enqueue(bytes, high: limits.writeHighBytes) }
     resume(stream, entry)
   }
 
@@ -157,7 +158,7 @@ final class HTTP2Session {
   func reset(_ stream: Int32, _ code: HTTP2ErrorCode) {
     guard let entry = state.streams[stream], !entry.isReset else { return }
     entry.isReset = true
-    entry.dropOutbound()
+    state.change(entry) { $0.dropOutbound() }
     nghttp2_submit_rst_stream(handle, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream, code.rawValue)
   }
 
@@ -169,6 +170,9 @@ final class HTTP2Session {
 
   /// Bytes that wait to be sent on the stream; zero for one that is gone.
   func pendingBytes(_ stream: Int32) -> Int { state.streams[stream]?.pendingBytes ?? 0 }
+
+  /// Bytes that wait to be sent on all streams.
+  var heldBytes: Int { state.heldBytes }
 
   /// Whether the stream reached its high mark and has not come down to the low one since.
   ///

@@ -11,6 +11,8 @@ final class HTTP2SessionState {
   /// Which limit the peer broke.
   private(set) var violation: String?
   var isTerminated = false
+  /// Bytes that wait to be sent, over all streams.
+  private(set) var heldBytes = 0
   /// The error with which our side gave the connection up.
   private(set) var sentError: HTTP2ErrorCode?
 
@@ -141,9 +143,36 @@ final class HTTP2SessionState {
     )
   }
 
+  /// A frame that nghttp2 refused.
+  ///
+  /// It refuses a stream above the limit before it tells of it (and, once the peer has acknowledged
+  /// the limit, ends the connection). An error on a stream that is known is charged when its reset
+  /// is sent.
+  func receivedInvalid(_ frame: nghttp2_frame) {
+    guard role == .server, UInt32(frame.hd.type) == NGHTTP2_HEADERS.rawValue,
+      streams[frame.hd.stream_id] == nil
+    else { return }
+    charge(&earlyResets, "streams above the limit")
+  }
+
+  /// Notes how many frames wait to be sent: answers to a client that asks and does not read pile
+  /// up.
+  func checkQueue(_ frames: Int) {
+    guard role == .server, frames > limits.queuedFrames, violation == nil else { return }
+    violation = "too many frames that it does not read"
+  }
+
   func closed(_ id: Int32, _ code: UInt32) {
-    guard streams.removeValue(forKey: id) != nil else { return }
+    guard let stream = streams.removeValue(forKey: id) else { return }
+    heldBytes -= stream.heldBytes
     events.append(.closed(stream: id, code: HTTP2ErrorCode(rawValue: code)))
+  }
+
+  /// Changes what waits to be sent on a stream.
+  func change<R>(_ stream: HTTP2StreamState, _ body: (HTTP2StreamState) -> R) -> R {
+    let before = stream.heldBytes
+    defer { heldBytes += stream.heldBytes - before }
+    return body(stream)
   }
 
   private func charge(_ bucket: inout TokenBucket, _ what: String) {
@@ -206,7 +235,7 @@ final class HTTP2SessionState {
     guard let stream = streams[id], !stream.isReset else {
       return Int(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue)
     }
-    let count = stream.dequeue(into: target)
+    let count = change(stream) { $0.dequeue(into: target) }
     if stream.cleared(low: limits.writeLowBytes) { events.append(.writable(stream: id)) }
     guard stream.pendingBytes == 0, let trailers = stream.ending else {
       if count > 0 { return count }

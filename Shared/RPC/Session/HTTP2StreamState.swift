@@ -33,6 +33,9 @@ final class HTTP2StreamState {
   /// Bytes that wait to be sent.
   var pendingBytes: Int { outbound.count - outboundStart }
 
+  /// Bytes of memory that sending holds: what was sent of a message goes when all of it was.
+  var heldBytes: Int { outbound.count }
+
   func enqueue(_ bytes: [UInt8], high: Int) {
     if pendingBytes == 0 {
       // The usual case takes the array over without a copy.

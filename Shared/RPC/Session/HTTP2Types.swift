@@ -66,8 +66,11 @@ struct HTTP2SessionLimits: Sendable {
   var writeLowBytes = 16 * 1024
   /// Frames that carry no work (PING, SETTINGS, PRIORITY, empty DATA): burst and rate per second.
   var idleFrames = (burst: 2_000.0, perSecond: 200.0)
-  /// Streams that the peer resets before a response began: burst and rate per second.
+  /// Streams that the peer resets before a response began, that it makes us reset by errors, and
+  /// that it opens above the limit: burst and rate per second.
   var earlyResets = (burst: 1_000.0, perSecond: 100.0)
+  /// Frames that may wait to be sent because the peer does not read.
+  var queuedFrames = 10_000
   /// Resets of any stream, nghttp2's own limit: burst and rate per second.
   var resets: (burst: UInt64, perSecond: UInt64) = (20_000, 2_000)
 }

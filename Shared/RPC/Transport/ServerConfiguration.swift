@@ -21,6 +21,12 @@ public struct ServerConfiguration: Sendable {
   public var maxConcurrentStreams = 1024
   /// What a client may send on one stream before the handler reads it.
   public var streamWindowBytes = 1024 * 1024
+  /// What one connection's requests may take that are half-sent or wait for their handlers; the
+  /// call that goes above it ends with RESOURCE_EXHAUSTED.
+  public var maxBufferedBytes = 64 * 1024 * 1024
+  /// What one connection's responses may take that the client has not read, but for one message;
+  /// while there is so much, calls that begin or answer end with RESOURCE_EXHAUSTED.
+  public var maxUnreadBytes = 64 * 1024 * 1024
   /// What may wait on one stream before its writer suspends.
   public var writeBufferBytes = 64 * 1024
   /// The time a client has for TLS and its first SETTINGS.
@@ -35,6 +41,9 @@ public struct ServerConfiguration: Sendable {
   public var earlyResetsPerSecond = 100
   /// Called on the event loop after each call; must not block.
   public var onCallEnd: (@Sendable (ServerCallRecord) -> Void)?
+  /// Called on the event loop for each call that reaches no handler, such as one of an unknown
+  /// method; must not block.
+  public var onCallRejected: (@Sendable (RejectedCallRecord) -> Void)?
   /// Where failures of handlers and misbehaving peers are logged.
   public var logger = Logger(label: "llmos.rpc.server")
 
@@ -44,6 +53,9 @@ public struct ServerConfiguration: Sendable {
     self.port = port
     self.tls = tls
   }
+
+  /// The bound of a connection's requests: at least one of the largest fits.
+  var requestBytesMax: Int { max(maxBufferedBytes, maxMessageBytes + MessageFraming.prefixBytes) }
 
   var sessionLimits: HTTP2SessionLimits {
     var limits = HTTP2SessionLimits()
@@ -66,4 +78,19 @@ public struct ServerCallRecord: Sendable {
   public let status: StatusCode
   /// The time from its head to its status.
   public let duration: Duration
+}
+
+/// A call that was answered with a status before it reached a handler; for metrics and logs.
+public struct RejectedCallRecord: Sendable {
+  /// The longest path kept.
+  static let pathBytesMax = 200
+
+  /// The path that was asked for: whatever the client sent, its first 200 bytes.
+  public let path: String
+  /// The method of that path; nil when there is none.
+  public let method: MethodDescriptor?
+  /// The status.
+  public let error: RPCError
+  /// The client's address and port.
+  public let remoteAddress: String
 }

@@ -34,6 +34,8 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
   private var calls: [Int32: ServerCall] = [:]
   /// Handlers that run, those of calls that are over included.
   private var handlers = 0
+  /// What the requests of all calls hold that wait for their handlers.
+  let requestBudget: ByteBudget
   private var handshakeTimer: Scheduled<Void>?
   private var drainTimer: Scheduled<Void>?
   private var keepaliveTimer: Scheduled<Void>?
@@ -50,6 +52,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     self.core = core
     self.remoteAddress = remoteAddress
     executor = LoopExecutor(eventLoop)
+    requestBudget = ByteBudget(limit: core.configuration.requestBytesMax)
     try super.init(
       role: .server,
       limits: core.configuration.sessionLimits,
@@ -176,6 +179,15 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
         if endStream { call.receivedEnd() }
       } catch {
         reject(stream, error)
+        let path = fields.first(":path") ?? ""
+        core.configuration.onCallRejected?(
+          RejectedCallRecord(
+            path: path.cut(to: RejectedCallRecord.pathBytesMax),
+            method: core.router.method(at: path),
+            error: error,
+            remoteAddress: remoteAddress
+          )
+        )
       }
     case .data(let stream, let bytes): calls[stream]?.received(bytes)
     case .trailers(let stream, _, _), .end(let stream): calls[stream]?.receivedEnd()
@@ -216,9 +228,10 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     }
     let handler = try core.router.handler(for: fields.first(":path") ?? "")
     if let encoding = fields.first("grpc-encoding"), encoding != "identity" {
-      throw RPCError(.unimplemented, "grpc-encoding '\(encoding.prefix(50))' is not known here")
+      throw RPCError(.unimplemented, "grpc-encoding '\(encoding.cut(to: 50))' is not known here")
     }
     let deadline = try Self.deadline(fields)
+    guard !hasUnreadLimitReached else { throw Self.tooMuchUnread }
     guard handlers < core.configuration.maxConcurrentStreams else {
       session.reset(stream, .refusedStream)
       setNeedsFlush()
@@ -252,7 +265,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
   private static func deadline(_ fields: [HeaderField]) throws(RPCError) -> Deadline? {
     guard let text = fields.first("grpc-timeout") else { return nil }
     guard let nanoseconds = TimeoutHeader.decode(text) else {
-      throw RPCError(.internal, "grpc-timeout '\(text.prefix(20))' is malformed")
+      throw RPCError(.internal, "grpc-timeout '\(text.cut(to: 20))' is malformed")
     }
     return .after(.nanoseconds(Int64(clamping: nanoseconds)))
   }
@@ -273,6 +286,14 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
   }
 
   // MARK: For calls
+
+  /// Whether the client leaves so much unread that no call may add to it.
+  var hasUnreadLimitReached: Bool { session.heldBytes >= core.configuration.maxUnreadBytes }
+
+  static let tooMuchUnread = RPCError(
+    .resourceExhausted,
+    "too many bytes of responses wait for the client to read them"
+  )
 
   func handlerStarted() {
     handlers += 1

@@ -24,3 +24,10 @@ extension Array where Element == HeaderField {
   /// The header list's size (RFC 9113, 6.5.2).
   var listSize: Int { reduce(0) { $0 + $1.listSize } }
 }
+
+extension StringProtocol {
+  /// The first bytes of what a peer sent, to quote it; a character may consist of any number.
+  func cut(to bytes: Int) -> String {
+    utf8.count <= bytes ? String(self) : String(decoding: utf8.prefix(bytes), as: UTF8.self)
+  }
+}

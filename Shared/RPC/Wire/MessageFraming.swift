@@ -29,6 +29,9 @@ struct MessageDeframer {
     self.maxMessageBytes = maxMessageBytes
   }
 
+  /// Bytes held of a message that has begun and not ended.
+  var partialBytes: Int { partial.count }
+
   /// Whether a message has begun and not ended.
   var isMidMessage: Bool { !partial.isEmpty }
 

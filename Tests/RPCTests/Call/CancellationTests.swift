@@ -23,6 +23,29 @@ import Testing
     }
   }
 
+  @Test func `a handler that ends its own call by what it writes is cancelled`() async throws {
+    let cancelled = Signal()
+    var service = EchoService()
+    service.expand = { _, context, responses in
+      var metadata = Metadata()
+      metadata.add(String(repeating: "x", count: 70_000), for: "large")
+      context.setInitialMetadata(metadata)
+      try await responses.write("one")
+      await waitForCancellation(cancelled)
+    }
+    try await withLoopback(service) { channel, _ in
+      let error = try await failure {
+        let responses: ResponseStream<Bytes> = try await channel.serverStreaming(
+          EchoMethods.expand,
+          Bytes("")
+        )
+        for try await _ in responses {}
+      }
+      #expect(error.code == .resourceExhausted)
+      await cancelled.wait()
+    }
+  }
+
   @Test func `a task that is cancelled before it calls gets CANCELLED`() async throws {
     try await withLoopback { channel, _ in
       let gate = Signal()

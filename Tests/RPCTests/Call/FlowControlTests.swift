@@ -97,6 +97,45 @@ import Testing
     }
   }
 
+  @Test func `requests that wait on one connection are bounded in all`() async throws {
+    var server = ServerConfiguration()
+    server.maxBufferedBytes = 1024 * 1024
+    server.maxMessageBytes = 64 * 1024
+    let gate = Signal()
+    var service = EchoService()
+    service.collect = { requests, _ in
+      await gate.wait()
+      var count = 0
+      for try await _ in requests { count += 1 }
+      return Bytes("\(count)")
+    }
+    try await withLoopback(service, server: server) { channel, _ in
+      let codes = try await withThrowingTaskGroup(of: StatusCode.self) { group in
+        for _ in 0..<20 {
+          group.addTask {
+            do {
+              _ =
+                try await channel.clientStreaming(EchoMethods.collect) {
+                  (requests: RequestWriter<Bytes>) in
+                  for _ in 0..<16 { try await requests.write(Self.message) }
+                } as Bytes
+              return .ok
+            } catch let error as RPCError {
+              gate.set()
+              return error.code
+            }
+          }
+        }
+        return try await group.reduce(into: []) { $0.append($1) }
+      }
+      #expect(codes.contains(.ok))
+      #expect(codes.contains(.resourceExhausted))
+      #expect(Set(codes) == [.ok, .resourceExhausted])
+      let response: Bytes = try await channel.unary(EchoMethods.unary, Bytes("still here"))
+      #expect(response == "still here")
+    }
+  }
+
   @Test func `hundreds of streams at once share the connection`() async throws {
     var server = ServerConfiguration()
     server.maxConcurrentStreams = 20

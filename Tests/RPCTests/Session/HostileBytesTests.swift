@@ -139,6 +139,74 @@ import Testing
     #expect(pair.server.violation == nil)
   }
 
+  @Test func `streams above the limit without end are cut`() throws {
+    var limits = HTTP2SessionLimits()
+    limits.maxConcurrentStreams = 10
+    limits.earlyResets = (burst: 100, perSecond: 1)
+    let session = try HTTP2Session(role: .server, limits: limits)
+    // A client that never acknowledges the limit is refused stream by stream.
+    try session.receive(preface + settings)
+    for index in 0..<110 as Range<UInt32> {
+      try session.receive(frame(1, 4, 2 * index + 1, headers))
+    }
+    #expect(session.violation == nil)
+    #expect(session.streamCount == 10)
+    try session.receive(frame(1, 4, 221, headers))
+    #expect(session.violation == "too many streams above the limit")
+  }
+
+  @Test func `a stream above a limit that was acknowledged ends the session`() throws {
+    var limits = HTTP2SessionLimits()
+    limits.maxConcurrentStreams = 10
+    let session = try HTTP2Session(role: .server, limits: limits)
+    try session.receive(preface + settings)
+    var output: [UInt8] = []
+    try session.drain(into: &output)
+    try session.receive(frame(4, 1, 0, []))
+    for index in 0..<10 as Range<UInt32> {
+      try session.receive(frame(1, 4, 2 * index + 1, headers))
+    }
+    try session.drain(into: &output)
+    #expect(session.sentError == nil)
+    try session.receive(frame(1, 4, 21, headers))
+    try session.drain(into: &output)
+    #expect(session.sentError == .protocolError)
+    #expect(session.isFinished)
+  }
+
+  @Test func `bytes that wait to be sent are counted over all streams`() throws {
+    let session = try HTTP2Session(role: .server)
+    try session.receive(preface + settings)
+    var output: [UInt8] = []
+    for stream in [1, 3, 5] as [Int32] {
+      try session.receive(frame(1, 5, UInt32(stream), headers))
+      session.submitResponse(stream, responseHead, endStream: false)
+      session.send(stream, [UInt8](repeating: 1, count: 100_000))
+    }
+    // The windows are 65,535 bytes: a message counts until all of it is sent.
+    try session.drain(into: &output)
+    #expect(session.heldBytes == 300_000)
+    try session.receive(frame(3, 0, 1, [0, 0, 0, 8]))
+    session.reset(3, .cancel)
+    #expect(session.heldBytes == 100_000)
+    for stream in [0, 5] as [UInt32] {
+      try session.receive(frame(8, 0, stream, [0, 1, 0x86, 0xa0]))
+    }
+    try session.drain(into: &output)
+    #expect(session.heldBytes == 0)
+  }
+
+  @Test func `a peer that asks and never reads is cut`() throws {
+    var limits = HTTP2SessionLimits()
+    limits.queuedFrames = 100
+    let session = try HTTP2Session(role: .server, limits: limits)
+    try session.receive(preface + settings)
+    for _ in 0..<200 where session.violation == nil {
+      try session.receive(frame(6, 0, 0, [UInt8](repeating: 0, count: 8)))
+    }
+    #expect(session.violation == "too many frames that it does not read")
+  }
+
   @Test(arguments: [
     (UInt8(6), UInt32(0), [UInt8](repeating: 0, count: 8)), (2, 1, [0, 0, 0, 0, 1]),
     (4, 0, []),

@@ -12,7 +12,8 @@ final class RawPeer: ChannelInboundHandler, @unchecked Sendable {
 
   private let session: HTTP2Session
   private var events: [HTTP2Event] = []
-  private var waiters: [(stream: Int32, promise: EventLoopPromise<[HTTP2Event]>)] = []
+  private var waiters: [(isMet: ([HTTP2Event]) -> Bool, promise: EventLoopPromise<[HTTP2Event]>)] =
+    []
   private var context: ChannelHandlerContext?
 
   private init() throws {
@@ -40,15 +41,32 @@ final class RawPeer: ChannelInboundHandler, @unchecked Sendable {
     _ body: [UInt8] = [],
     end: Bool = true
   ) async throws -> [HTTP2Event] {
+    try await exchange(port: port, requests: 1, answered: 1, fields, body, end: end)
+  }
+
+  /// Sends the same request many times on one connection and returns what came until that many of
+  /// the streams were closed; what comes is not consumed.
+  static func exchange(
+    port: Int,
+    requests: Int,
+    answered: Int,
+    _ fields: [HeaderField],
+    _ body: [UInt8] = [],
+    end: Bool = true
+  ) async throws -> [HTTP2Event] {
     let (peer, channel) = try await connect(port: port)
     let promise = channel.eventLoop.makePromise(of: [HTTP2Event].self)
     channel.eventLoop.execute {
-      guard let stream = peer.session.submitRequest(fields, endStream: false) else {
-        return promise.fail(ChannelError.eof)
+      peer.waiters.append(
+        ({ $0.count { if case .closed = $0 { true } else { false } } >= answered }, promise)
+      )
+      for _ in 0..<requests {
+        guard let stream = peer.session.submitRequest(fields, endStream: false) else {
+          return promise.fail(ChannelError.eof)
+        }
+        peer.session.send(stream, body)
+        if end { peer.session.finish(stream, trailers: []) }
       }
-      peer.waiters.append((stream, promise))
-      peer.session.send(stream, body)
-      if end { peer.session.finish(stream, trailers: []) }
       peer.flush()
     }
     let events = try await promise.futureResult.get()
@@ -63,6 +81,14 @@ final class RawPeer: ChannelInboundHandler, @unchecked Sendable {
     try await channel.closeFuture.get()
   }
 
+  /// Runs `body` on the peer's loop and sends what it leads to.
+  func perform(_ body: @escaping @Sendable (HTTP2Session) -> Void, on channel: any Channel) async {
+    try? await channel.eventLoop.submit {
+      body(self.session)
+      self.flush()
+    }.get()
+  }
+
   private func flush() {
     var output: [UInt8] = []
     try? session.drain(into: &output)
@@ -70,11 +96,8 @@ final class RawPeer: ChannelInboundHandler, @unchecked Sendable {
       context.writeAndFlush(wrapOutboundOut(ByteBuffer(bytes: output)), promise: nil)
     }
     events += session.takeEvents()
-    for event in events {
-      guard case .closed(let stream, _) = event else { continue }
-      for waiter in waiters where waiter.stream == stream { waiter.promise.succeed(events) }
-      waiters.removeAll { $0.stream == stream }
-    }
+    for waiter in waiters where waiter.isMet(events) { waiter.promise.succeed(events) }
+    waiters.removeAll { $0.isMet(events) }
   }
 
   func handlerAdded(context: ChannelHandlerContext) {

@@ -1,0 +1,107 @@
+import NIOCore
+import NIOPosix
+
+@testable import RPC
+
+/// A server that answers frame by frame as a test says, to see how our client takes it.
+///
+/// `@unchecked Sendable`: the variables are used on the connection's loop alone.
+final class RawServer: ChannelInboundHandler, @unchecked Sendable {
+  typealias InboundIn = ByteBuffer
+  typealias OutboundOut = ByteBuffer
+  /// Answers a request on a stream; the number says how many came before on all connections.
+  typealias Answer = @Sendable (RawServer, Int32, Int) -> Void
+
+  let session: HTTP2Session
+  private let answer: Answer
+  private let requests: Counter
+  private var context: ChannelHandlerContext?
+
+  private init(
+    _ answer: @escaping Answer,
+    _ requests: Counter,
+    _ limits: HTTP2SessionLimits
+  )
+    throws
+  {
+    session = try HTTP2Session(role: .server, limits: limits)
+    self.answer = answer
+    self.requests = requests
+  }
+
+  /// Runs `body` with a channel to a server that answers with `answer`.
+  static func with(
+    _ answer: @escaping Answer,
+    limits: HTTP2SessionLimits = HTTP2SessionLimits(),
+    _ body: (RPCChannel) async throws -> Void
+  ) async throws {
+    let requests = Counter()
+    let listener = try await ServerBootstrap(group: testGroup)
+      .childChannelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          try channel.pipeline.syncOperations.addHandler(
+            try RawServer(answer, requests, limits)
+          )
+        }
+      }
+      .bind(host: "127.0.0.1", port: 0).get()
+    let channel = RPCChannel(
+      host: "127.0.0.1",
+      port: listener.localAddress?.port ?? 0,
+      group: testGroup
+    )
+    do {
+      try await body(channel)
+    } catch {
+      await channel.close()
+      try? await listener.close()
+      throw error
+    }
+    await channel.close()
+    try await listener.close()
+  }
+
+  func channelActive(context: ChannelHandlerContext) {
+    self.context = context
+    flush()
+  }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    self.context = nil
+  }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    let buffer = unwrapInboundIn(data)
+    try? session.receive(Array(buffer.readableBytesView))
+    for event in session.takeEvents() {
+      switch event {
+      case .end(let stream), .head(let stream, _, true, _):
+        let before = requests.value
+        requests.increment()
+        answer(self, stream, before)
+      default: break
+      }
+    }
+    flush()
+    if session.isFinished { context.close(promise: nil) }
+  }
+
+  /// Sends what the session has to send.
+  func flush() {
+    var output: [UInt8] = []
+    try? session.drain(into: &output)
+    guard let context else { return }
+    if !output.isEmpty {
+      context.writeAndFlush(wrapOutboundOut(ByteBuffer(bytes: output)), promise: nil)
+    }
+  }
+}
+
+extension HTTP2Session {
+  /// Answers a call as a server should.
+  func answer(_ stream: Int32, _ text: String) {
+    submitResponse(stream, responseHead, endStream: false)
+    send(stream, [0, 0, 0, 0, UInt8(text.utf8.count)] + Array(text.utf8))
+    finish(stream, trailers: [HeaderField("grpc-status", "0")])
+  }
+}
