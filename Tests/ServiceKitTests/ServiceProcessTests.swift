@@ -61,6 +61,26 @@ import Testing
     #expect(found.compactMap { $0 } == found.compactMap { $0 }.sorted())
   }
 
+  @Test func `a call to an unknown method is counted and logged like others`() async throws {
+    let run = try SampleRun([])
+    let ports = try await run.ports()
+    let (admin, rpc) = (try #require(ports["admin"]), try #require(ports["rpc"]))
+    for _ in 0..<2 {
+      await #expect(throws: RPCError.self) { try await callSlow(rpc, "Nope") }
+    }
+    let labels = "grpc_type=\"unary\",grpc_service=\"unknown\",grpc_method=\"unknown\""
+    let metrics = try await get(admin, "/metrics")
+    #expect(metrics.contains("grpc_server_started_total{\(labels)} 2"))
+    #expect(
+      metrics.contains("grpc_server_handled_total{\(labels),grpc_code=\"Unimplemented\"} 2")
+    )
+    try await run.send(signal: SIGTERM)
+    #expect(try await run.exitCode() == 0)
+    let lines = run.output.split(separator: "\n").filter { $0.contains("/test.Slow/Nope") }
+    #expect(lines.count == 2)
+    #expect(lines.allSatisfy { $0.contains("status=UNIMPLEMENTED") })
+  }
+
   @Test func `it ends when its supervisor is gone`() async throws {
     let run = try SampleRun(["--supervised"])
     _ = try await run.ports()

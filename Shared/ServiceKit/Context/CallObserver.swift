@@ -10,6 +10,9 @@ struct CallObserver: Sendable {
   /// Calls that probes make all the time; their access lines have the level `debug`.
   private static let quietServices: Set<String> = ["grpc.health.v1.Health"]
 
+  /// The label of a service and a method that do not exist.
+  private static let unknown = "unknown"
+
   private let logger: Logger
   private let logsAccess: Bool
   private let started: CounterFamily
@@ -74,6 +77,25 @@ struct CallObserver: Sendable {
     let type = method.kind.metricsName
     handled[type, method.service, method.method, call.status.metricsName].add()
     seconds[type, method.service, method.method].observe(call.duration)
+  }
+
+  /// For `ServerConfiguration.onCallRejected`.
+  ///
+  /// A method that does not exist counts as `unknown`: labels must not be the client's to choose.
+  func rejected(_ call: RejectedCallRecord) {
+    let type = (call.method?.kind ?? .unary).metricsName
+    let service = call.method?.service ?? Self.unknown
+    let method = call.method?.method ?? Self.unknown
+    started[type, service, method].add()
+    handled[type, service, method, call.error.code.metricsName].add()
+    guard logsAccess else { return }
+    logger.info(
+      "call",
+      metadata: [
+        "method": "\(call.path)", "status": "\(call.error.code)",
+        "peer": "\(call.remoteAddress)", "reason": "\(call.error.message)",
+      ]
+    )
   }
 
   private func logAccess(

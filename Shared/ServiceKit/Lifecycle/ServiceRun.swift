@@ -160,6 +160,7 @@ struct ServiceRun: Sendable {
     server.maxMessageBytes = configuration[StandardOptions.rpcMessageLimit].bytes
     server.maxConnections = configuration[StandardOptions.rpcConnections]
     server.onCallEnd = observer.ended
+    server.onCallRejected = observer.rejected
     server.logger = context.logger
     return RPCListener(
       server: RPCServer(
