@@ -58,6 +58,8 @@ let mathematics: [Target] = [
   tests("Tensors", ["CKernels"]),
   shared("Models", exclude: ["Checkpoints"], ["Checkpoints", "CKernels", "Tensors"]),
   tests("Models", ["Checkpoints", "Tensors"]),
+  shared("Optimizers", path: "Services/Training/Optimizers", ["CKernels", "Tensors"]),
+  tests("Optimizers", ["JSON", "Tensors"]),
 ]
 
 /// The wire: never imports mathematics.

@@ -8,7 +8,8 @@ struct TidyTests {
   static let fileLinesMax = 500
 
   static let mathematics: Set<String> = [
-    "CKernels", "COpenBLAS", "Checkpoints", "Generation", "Models", "Tensors", "Tokenizers",
+    "CKernels", "COpenBLAS", "Checkpoints", "Generation", "Models", "Optimizers", "Reports",
+    "Tensors", "Tokenizers",
   ]
   static let wire: Set<String> = [
     "CNghttp2", "CProto", "CProtobufC", "RPC", "ServiceAPI", "ServiceKit",
