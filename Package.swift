@@ -60,6 +60,8 @@ let mathematics: [Target] = [
   tests("Models", ["Checkpoints", "Tensors"]),
   shared("Optimizers", path: "Services/Training/Optimizers", ["CKernels", "Tensors"]),
   tests("Optimizers", ["JSON", "Tensors"]),
+  shared("Reports", path: "Services/Training/Reports", []),
+  tests("Reports", ["JSON"]),
 ]
 
 /// The wire: never imports mathematics.
