@@ -28,4 +28,7 @@ package enum TokenizerLimits {
   package static let decodedTokensMax = 1 << 22
   /// The longest text that is decoded at once.
   package static let decodedBytesMax = 64 << 20
+  /// What the different words of a corpus may take while a tokenizer is trained; merging them takes
+  /// about ten times as much.
+  package static let trainingBytesMax = 256 << 20
 }

@@ -56,6 +56,9 @@ struct ByteLevelPreTokenizer: Sendable {
   private let classes = ScalarClasses.shared
   private let usesPattern: Bool
 
+  /// Splits by the pattern, without a space before the text.
+  init() { usesPattern = true }
+
   init(_ section: JSONSection) throws(TokenizerError) {
     guard try !section.bool("add_prefix_space") else {
       throw TokenizerError(
