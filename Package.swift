@@ -157,9 +157,11 @@ let services: [Target] = [
   shared(
     "ModelAccess",
     [
-      "RPC", "ServiceAPI",
+      "RPC", "ServiceAPI", "ServiceKit",
       .product(name: "Crypto", package: "swift-crypto"),
+      .product(name: "Logging", package: "swift-log"),
       .product(name: "NIOPosix", package: "swift-nio"),
+      .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       .product(name: "SystemPackage", package: "swift-system"),
     ]
   ),
@@ -303,7 +305,7 @@ let services: [Target] = [
     path: "Services/Gateway",
     exclude: ["Executable"],
     [
-      "RPC", "ServiceAPI", "ServiceKit",
+      "ModelAccess", "RPC", "ServiceAPI", "ServiceKit",
       .product(name: "HTTPTypes", package: "swift-http-types"),
       .product(name: "Hummingbird", package: "hummingbird"),
       .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -323,7 +325,7 @@ let services: [Target] = [
   tests(
     "Gateway",
     [
-      "RPC", "ServiceAPI", "ServiceKit",
+      "ModelAccess", "RPC", "ServiceAPI", "ServiceKit",
       .product(name: "HTTPTypes", package: "swift-http-types"),
       .product(name: "Hummingbird", package: "hummingbird"),
       .product(name: "HummingbirdTesting", package: "hummingbird"),

@@ -12,7 +12,7 @@ struct Backends: Sendable {
   let inference: InferenceV1.InferenceClient
   let registry: RegistryV1.RegistryClient
   /// How long a call waits for a connection.
-  private let readyTimeout: Duration
+  let readyTimeout: Duration
 
   /// Creates the channels; they connect by themselves.
   init(

@@ -1,3 +1,4 @@
+import ModelAccess
 import NIOCore
 import ServiceKit
 import ServiceLifecycle
@@ -28,8 +29,14 @@ package enum GatewayProgram {
     return ServiceParts(
       rpc: [],
       listeners: [PublicListener(server: server, configuration: context.configuration)],
-      background: [ProbeService(probe: server.probe)],
-      shutdownHooks: [{ await server.backends.close() }]
+      background: [
+        ProbeService(probe: server.probe),
+        AliasWatch(registry: server.backends.registry) { await server.catalog.follow($0) },
+      ],
+      shutdownHooks: [
+        { server.catalog.close() },
+        { await server.backends.close() },
+      ]
     )
   }
 }

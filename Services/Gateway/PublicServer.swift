@@ -1,6 +1,7 @@
 import Hummingbird
 import HummingbirdCore
 import Logging
+import ModelAccess
 import NIOCore
 import ServiceKit
 
@@ -11,6 +12,7 @@ struct PublicServer: Sendable {
 
   let backends: Backends
   let probe: BackendProbe
+  let catalog: ModelCatalog
   let load: RequestLoad
   private let router: GatewayRouter
   private let settings: GatewaySettings
@@ -31,7 +33,8 @@ struct PublicServer: Sendable {
       readyTimeout: settings.readyTimeout,
       group: group
     )
-    let catalog = ModelCatalog(backends, ages: settings.catalogAges)
+    let report = ModelSwapReport(metrics: metrics, logger: logger)
+    let catalog = ModelCatalog(backends, ages: settings.catalogAges) { report($0) }
     let gatewayMetrics = GatewayMetrics(metrics)
     let load = RequestLoad(
       workMax: settings.workMax,
@@ -39,6 +42,7 @@ struct PublicServer: Sendable {
       accessLogger: settings.logsAccess ? logger : nil
     )
     self.backends = backends
+    self.catalog = catalog
     self.settings = settings
     self.group = group
     self.logger = logger

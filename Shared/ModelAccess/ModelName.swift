@@ -34,4 +34,15 @@ enum ModelName {
   }
 
   private static let shownScalarsMax = 80
+
+  /// The parts of a name that says a version, `name@version`; nil for others.
+  static func pinned(_ name: String) -> (name: String, version: UInt32)? {
+    guard let at = name.utf8.firstIndex(of: UInt8(ascii: "@")) else { return nil }
+    let digits = name.utf8[name.utf8.index(after: at)...]
+    guard let first = digits.first, first != UInt8(ascii: "0"),
+      digits.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }),
+      let version = UInt32(Substring(digits))
+    else { return nil }
+    return (String(name[..<at]), version)
+  }
 }

@@ -27,6 +27,8 @@ final class FakeSuite: Sendable {
     var deadlines: [Duration?] = []
     /// Lists of models.
     var lists = 0
+    /// What was to be loaded, "tokenizer chat@2".
+    var loads: [String] = []
     /// Generations that were cancelled.
     var cancelled = 0
   }
@@ -37,14 +39,20 @@ final class FakeSuite: Sendable {
   let generate: Generate
   let encode: @Sendable (TokenizerV1.EncodeRequest) throws -> TokenizerV1.EncodeResponse
   let isServing: Bool
+  /// The registered versions.
+  let versions = Mutex(FakeSuite.standardVersions)
+  /// Fails, or waits, for what cannot be loaded.
+  let load: @Sendable (_ model: String) async throws -> Void
 
   init(
     isServing: Bool = true,
     generate: @escaping Generate = { try await FakeSuite.sayHello($0, $1, $2) },
     encode: @escaping @Sendable (TokenizerV1.EncodeRequest) throws -> TokenizerV1.EncodeResponse = {
       FakeSuite.windows($0)
-    }
+    },
+    load: @escaping @Sendable (_ model: String) async throws -> Void = { _ in }
   ) {
+    self.load = load
     self.isServing = isServing
     self.generate = generate
     self.encode = encode
@@ -204,6 +212,15 @@ private struct FakeRegistry: RegistryV1.RegistryService {
     context: ServerContext
   ) async throws -> RegistryV1.ListModelsResponse {
     suite.calls.withLock { $0.lists += 1 }
+    var response = RegistryV1.ListModelsResponse()
+    response.versions = suite.versions.withLock { $0 }
+    return response
+  }
+}
+
+extension FakeSuite {
+  /// Two versions of a chat model, and an entity model.
+  static var standardVersions: [RegistryV1.ModelVersion] {
     var chat = RegistryV1.ModelVersion()
     chat.name = "chat"
     chat.version = 1
@@ -220,9 +237,7 @@ private struct FakeRegistry: RegistryV1.RegistryService {
     ner.task = "token-classification"
     ner.contextTokens = 12
     ner.aliases = []
-    var response = RegistryV1.ListModelsResponse()
-    response.versions = [newer, ner, chat]
-    return response
+    return [newer, ner, chat]
   }
 }
 
@@ -360,4 +375,31 @@ extension FakeRegistry {
     context: ServerContext,
     responses: ResponseWriter<RegistryV1.WatchAliasesResponse>
   ) async throws { throw RPCError(.unimplemented, "") }
+}
+
+extension FakeTokenizer {
+  func loadModel(
+    _ request: TokenizerV1.LoadModelRequest,
+    context: ServerContext
+  ) async throws -> TokenizerV1.LoadModelResponse {
+    suite.calls.withLock { $0.loads.append("tokenizer \(request.model)") }
+    try await suite.load(request.model)
+    return .init()
+  }
+}
+
+extension FakeInference {
+  func loadModel(
+    _ request: InferenceV1.LoadModelRequest,
+    context: ServerContext
+  ) async throws -> InferenceV1.LoadModelResponse {
+    suite.calls.withLock { $0.loads.append("inference \(request.model)") }
+    try await suite.load(request.model)
+    return .init()
+  }
+
+  func classifySequence(
+    _ request: InferenceV1.ClassifySequenceRequest,
+    context: ServerContext
+  ) async throws -> InferenceV1.ClassifySequenceResponse { throw RPCError(.unimplemented, "") }
 }

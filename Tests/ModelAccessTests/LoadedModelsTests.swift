@@ -51,7 +51,9 @@ struct LoadedModelsTests {
       }
       try await expect(models, "chat@production", is: "chat@1")
       registry.set("chat@production", version: 2)
-      try await expect(models, "chat@production", is: "chat@2")
+      try await eventually("the new version") {
+        try await models.entry("chat@production").model == "chat@2"
+      }
       registry.set("chat@production", version: 1)
       let entry = try await models.entry("chat@production")
       #expect(entry.version.version == 1)

@@ -9,6 +9,9 @@ final class RegistryFixture: RegistryV1.RegistryService {
   private struct State {
     var models: [String: RegistryV1.ModelVersion] = [:]
     var calls = 0
+    var aliases: [String: RegistryV1.AliasTarget] = [:]
+    var watchers: [Int: AsyncStream<[RegistryV1.AliasTarget]>.Continuation] = [:]
+    var watches = 0
   }
 
   private let state = Mutex(State())
@@ -134,5 +137,68 @@ extension RegistryFixture {
     _ request: RegistryV1.WatchAliasesRequest,
     context: ServerContext,
     responses: ResponseWriter<RegistryV1.WatchAliasesResponse>
-  ) async throws { throw RPCError(.unimplemented, "not in this test") }
+  ) async throws {
+    let (stream, continuation) = AsyncStream<[RegistryV1.AliasTarget]>.makeStream()
+    state.withLock { state in
+      state.watches += 1
+      state.watchers[state.watches] = continuation
+      continuation.yield(Array(state.aliases.values))
+    }
+    for await aliases in stream {
+      var response = RegistryV1.WatchAliasesResponse()
+      response.aliases = aliases
+      try await responses.write(response)
+    }
+  }
+}
+
+extension RegistryFixture {
+  /// Points `name@alias` at a version (and the bare name, for "production") and tells those who watch.
+  func move(_ name: String, _ alias: String = "production", to version: UInt32) {
+    set("\(name)@\(alias)", version: version)
+    if alias == "production" { set(name, version: version) }
+    set("\(name)@\(version)", version: version)
+    var target = RegistryV1.AliasTarget()
+    target.name = name
+    target.alias = alias
+    target.version = version
+    state.withLock { state in
+      state.aliases["\(name)@\(alias)"] = target
+      for watcher in state.watchers.values { watcher.yield([target]) }
+    }
+  }
+
+  /// Moves an alias without telling anybody.
+  func moveSilently(_ name: String, to version: UInt32) {
+    let watchers = state.withLock { state in
+      defer { state.watchers = [:] }
+      return state.watchers
+    }
+    move(name, to: version)
+    state.withLock { $0.watchers = watchers }
+  }
+
+  /// Ends all watches.
+  func disconnect() {
+    let watchers = state.withLock { state in
+      defer { state.watchers = [:] }
+      return state.watchers
+    }
+    for watcher in watchers.values { watcher.finish() }
+  }
+
+  /// Watches so far.
+  var watches: Int { state.withLock { $0.watches } }
+}
+
+/// Waits until `condition` holds; a bound for a hang, not a measure of speed.
+func eventually(
+  _ what: String,
+  _ condition: () async throws -> Bool
+) async throws {
+  let end = ContinuousClock.now + .seconds(30)
+  while try await !condition() {
+    guard ContinuousClock.now < end else { throw RPCError(.deadlineExceeded, what) }
+    try await Task.sleep(for: .milliseconds(1))
+  }
 }

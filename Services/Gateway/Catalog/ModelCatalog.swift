@@ -1,65 +1,14 @@
+import ModelAccess
 import RPC
 import ServiceAPI
 import ServiceKit
 import Synchronization
 
-/// A model that clients can name.
-struct Model: Sendable, Equatable {
-  /// What a model does, as the registry writes it.
-  enum Task {
-    static let textGeneration = "text-generation"
-    static let tokenClassification = "token-classification"
-  }
-
-  var name: String
-  var version: UInt32
-  /// SHA-256 of the version's files.
-  var digest: String
-  var task: String
-  var aliases: [String]
-  /// The longest input, in tokens.
-  var contextTokens: Int
-  /// Seconds since 1970.
-  var created: Int64
-
-  init(_ version: RegistryV1.ModelVersion) {
-    name = version.name
-    self.version = version.version
-    digest = version.digest
-    task = version.task
-    aliases = version.aliases
-    contextTokens = Int(version.contextTokens)
-    created = version.createdAtMs / 1000
-  }
-}
-
-/// All versions of all models, as the registry listed them.
-struct ModelList: Sendable, Equatable {
-  private let versions: [String: [Model]]
-
-  init(_ models: [Model]) {
-    versions = Dictionary(grouping: models, by: \.name)
-      .mapValues { $0.sorted { $0.version < $1.version } }
-  }
-
-  /// One version of each model: what its bare name means, by name.
-  var models: [Model] { versions.keys.sorted().compactMap { self[$0] } }
-
-  /// What `name`, `name@version` or `name@alias` means, by the registry's rules: a bare name means
-  /// its alias "production" and, without one, its newest version.
-  subscript(reference: String) -> Model? {
-    let parts = reference.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)
-    guard let all = versions[String(parts[0])] else { return nil }
-    guard parts.count == 2 else {
-      return all.last { $0.aliases.contains("production") } ?? all.last
-    }
-    let tag = String(parts[1])
-    if let version = UInt32(tag) { return all.first { $0.version == version } }
-    return all.last { $0.aliases.contains(tag) }
-  }
-}
-
 /// The registry's models, kept for a moment: a chat costs two internal calls, not three.
+///
+/// Requests are answered by one version each: the services behind are asked for `name@version`. When a name that
+/// requests use comes to mean another version, they go on with the one before until the services have loaded the new
+/// one, and for as long as they cannot.
 ///
 /// Callable from any task. While the registry does not answer, the last list goes on to serve.
 final class ModelCatalog: Sendable {
@@ -67,6 +16,8 @@ final class ModelCatalog: Sendable {
   struct Ages: Sendable {
     /// A list older than this is read anew by the next request.
     var list: Duration = .seconds(2)
+    /// The same while the registry tells of changes.
+    var followedList: Duration = .seconds(30)
     /// A list younger than this is not read anew for the sake of an unknown name.
     var miss: Duration = .milliseconds(250)
   }
@@ -80,23 +31,40 @@ final class ModelCatalog: Sendable {
     var readAt = ContinuousClock.now
     /// A request renews the list; others use the old one meanwhile.
     var isRenewing = false
+    /// Readings begun, and the one that the list is from: a late answer does not replace a newer one.
+    var readsBegun = 0
+    var readNumber = 0
+    /// Whether the registry tells of changes.
+    var isFollowing = false
+    var served = ServedVersions()
+    /// Versions that the services are made to load, by pinned name.
+    var swaps: [String: Task<Void, Never>] = [:]
+    var isClosed = false
 
     var age: Duration { ContinuousClock.now - readAt }
   }
 
   private let backends: Backends
   private let ages: Ages
+  private let report: @Sendable (ModelSwapEvent) -> Void
   private let state = Mutex(State())
 
-  init(_ backends: Backends, ages: Ages = Ages()) {
+  /// `report` is told of swaps, on any thread.
+  init(
+    _ backends: Backends,
+    ages: Ages = Ages(),
+    report: @escaping @Sendable (ModelSwapEvent) -> Void = { _ in }
+  ) {
     self.backends = backends
     self.ages = ages
+    self.report = report
   }
 
   /// All models.
   func list() async throws(GatewayError) -> ModelList {
     let (known, renews) = state.withLock { state -> (ModelList?, Bool) in
-      let renews = state.list != nil && state.age >= ages.list && !state.isRenewing
+      let age = state.isFollowing ? ages.followedList : ages.list
+      let renews = state.list != nil && state.age >= age && !state.isRenewing
       if renews { state.isRenewing = true }
       return (state.list, renews)
     }
@@ -122,11 +90,12 @@ final class ModelCatalog: Sendable {
     return model
   }
 
-  /// The model that `reference` names, which must do `task`.
+  /// The version that answers requests for `reference`, which must do `task`.
   ///
   /// nil if the registry cannot be asked: the services that run models know them too.
   func model(_ reference: String, for task: String) async throws(GatewayError) -> Model? {
-    guard let model = try await model(reference) else { return nil }
+    guard let target = try await model(reference) else { return nil }
+    let model = state.withLock { $0.served.model(reference, target: target) }
     guard model.task == task else {
       throw .invalid(
         "model",
@@ -138,16 +107,120 @@ final class ModelCatalog: Sendable {
   }
 
   private func read(_ options: CallOptions) async throws(GatewayError) -> ModelList {
+    let number = state.withLock { state in
+      state.readsBegun += 1
+      return state.readsBegun
+    }
     do throws(RPCError) {
       let response = try await backends.registry.listModels(.init(), options: options)
       let list = ModelList(response.versions.map(Model.init))
-      state.withLock {
-        $0.list = list
-        $0.readAt = .now
-      }
+      keep(list, number)
       return list
     } catch {
       throw GatewayError(error, from: "registry")
+    }
+  }
+
+  private func keep(_ list: ModelList, _ number: Int) {
+    state.withLock { state in
+      guard number > state.readNumber, !state.isClosed else { return }
+      state.list = list
+      state.readNumber = number
+      state.readAt = .now
+      state.served.forget(missingFrom: list)
+      for target in state.served.successors(in: list) where state.swaps[target.pinned] == nil {
+        state.swaps[target.pinned] = Task { await self.swap(to: target) }
+      }
+    }
+  }
+}
+
+// MARK: - Swaps
+
+extension ModelCatalog {
+  /// The longest that the services may take to load a version.
+  private static let loadTimeout: Duration = .seconds(600)
+  /// The waits between attempts to load a version: the first, which doubles up to the last.
+  private static let retryInitial: Duration = .seconds(1)
+  private static let retryMax: Duration = .seconds(60)
+
+  /// Takes in what the registry tells of its aliases.
+  func follow(_ event: AliasEvent) async {
+    if case .disconnected = event {
+      state.withLock { $0.isFollowing = false }
+      return
+    }
+    let isRead = (try? await read(CallOptions(timeout: Self.renewalTimeout))) != nil
+    // What was told and could not be read is asked for as if it had not been told.
+    state.withLock { $0.isFollowing = isRead }
+  }
+
+  /// Ends the swaps under way; no new one begins.
+  func close() {
+    let swaps = state.withLock { state in
+      defer { state.swaps = [:] }
+      state.isClosed = true
+      return state.swaps.values
+    }
+    for swap in swaps { swap.cancel() }
+  }
+
+  /// Makes the services load a version, until they have or no name means it any more; from then on it answers.
+  private func swap(to target: Model) async {
+    var wait = Self.retryInitial
+    while !Task.isCancelled, isAwaited(target) {
+      let began = ContinuousClock.now
+      do {
+        // The request that read the list does not wait for this.
+        try await Deadline.$current.withValue(nil) { try await load(target.pinned) }
+        guard !Task.isCancelled else { return }
+        state.withLock { state in
+          if let list = state.list { state.served.adopt(target, in: list) }
+          state.swaps[target.pinned] = nil
+        }
+        report(
+          .loaded(
+            model: target.name,
+            version: target.version,
+            ContinuousClock.now - began
+          )
+        )
+        return
+      } catch {
+        guard !Task.isCancelled else { return }
+        report(.failed(model: target.name, version: target.version, error))
+      }
+      try? await Task.sleep(for: wait * Double.random(in: 0.5...1))
+      wait = min(wait * 2, Self.retryMax)
+    }
+  }
+
+  /// Whether names mean a version that does not answer them yet; otherwise its swap ends here.
+  private func isAwaited(_ target: Model) -> Bool {
+    state.withLock { state in
+      let isAwaited =
+        state.list.map { list in
+          state.served.successors(in: list).contains { $0.pinned == target.pinned }
+        } ?? false
+      if !isAwaited { state.swaps[target.pinned] = nil }
+      return isAwaited
+    }
+  }
+
+  private func load(_ model: String) async throws {
+    let options = CallOptions(timeout: Self.loadTimeout, readyTimeout: backends.readyTimeout)
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { [tokenizer = backends.tokenizer] in
+        var request = TokenizerV1.LoadModelRequest()
+        request.model = model
+        _ = try await tokenizer.loadModel(request, options: options)
+      }
+      group.addTask { [inference = backends.inference] in
+        var request = InferenceV1.LoadModelRequest()
+        request.model = model
+        _ = try await inference.loadModel(request, options: options)
+      }
+      try await group.waitForAll()
     }
   }
 }

@@ -110,7 +110,9 @@ struct ChatHandler: Sendable {
   ) async throws(GatewayError) -> (ResponseStream<InferenceV1.GenerateResponse>, ChatCompletionHead)
   {
     let model = try await catalog.model(chat.model, for: Model.Task.textGeneration)
-    let prompt = try await render(chat)
+    // One version for both calls: the tokens of one mean nothing to another.
+    let pinned = model?.pinned ?? chat.model
+    let prompt = try await render(chat, with: pinned)
     if let model, model.contextTokens > 0, prompt.count >= model.contextTokens {
       throw .invalid(
         "messages",
@@ -120,7 +122,7 @@ struct ChatHandler: Sendable {
       )
     }
     var request = InferenceV1.GenerateRequest()
-    request.model = chat.model
+    request.model = pinned
     request.promptIDs = prompt
     request.maxTokens = chat.maxTokens ?? 0
     request.stop = chat.stop
@@ -138,9 +140,12 @@ struct ChatHandler: Sendable {
     }
   }
 
-  private func render(_ chat: ChatRequest) async throws(GatewayError) -> [UInt32] {
+  private func render(
+    _ chat: ChatRequest,
+    with pinned: String
+  ) async throws(GatewayError) -> [UInt32] {
     var request = TokenizerV1.RenderChatRequest()
-    request.model = chat.model
+    request.model = pinned
     request.messages = chat.messages.map { message in
       var own = TokenizerV1.ChatMessage()
       own.role = message.role

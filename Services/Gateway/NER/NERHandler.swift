@@ -44,14 +44,14 @@ struct NERHandler: Sendable {
     }
     let encoder = NEREncoder(
       backends: backends,
-      model: ner.model,
+      model: model.pinned,
       windowTokens: model.contextTokens,
       stride: ner.stride,
       isList: ner.isList
     )
     try encoder.checkStride()
     let texts = try await encoded(ner.texts, encoder)
-    return try await classified(texts, ner)
+    return try await classified(texts, ner, with: model.pinned)
   }
 
   /// The texts with their windows; an empty text has none.
@@ -96,10 +96,11 @@ struct NERHandler: Sendable {
   /// The entities of each text, in order.
   private func classified(
     _ texts: [InferenceV1.TokenizedText],
-    _ ner: NERRequest
+    _ ner: NERRequest,
+    with pinned: String
   ) async throws(GatewayError) -> [[NEREntity]] {
     var request = InferenceV1.ClassifyTokensRequest()
-    request.model = ner.model
+    request.model = pinned
     request.aggregationStrategy = ner.aggregation.strategy
     // On the wire an empty list is the default; a label that no model has ignores nothing.
     request.ignoreLabels = ner.ignoreLabels.isEmpty ? [""] : ner.ignoreLabels

@@ -53,14 +53,18 @@ enum InferenceMain {
     )
     let threadCount = context.configuration[threads]
     let threads = threadCount == 0 ? ThreadPool() : ThreadPool(threadCount: threadCount)
+    let registry = RegistryV1.RegistryClient(channel)
+    let report = ModelSwapReport(metrics: context.metrics, logger: context.logger)
     let models = ServedModel.models(
-      registry: RegistryV1.RegistryClient(channel),
+      registry: registry,
       loading: loading,
       threads: threads,
-      metrics: EngineMetrics(context.metrics)
+      metrics: EngineMetrics(context.metrics),
+      onEvent: { report($0) }
     )
     return ServiceParts(
       rpc: [InferenceHandlers(models: models, classifying: classifying)],
+      background: [AliasWatch(registry: registry) { await models.follow($0) }],
       shutdownHooks: [
         { await channel.close() },
         { for model in await models.close() { await model.shutdown() } },

@@ -76,6 +76,26 @@ package struct InferenceHandlers: InferenceV1.InferenceService {
     }
   }
 
+  /// Scores the labels of whole texts.
+  package func classifySequence(
+    _ request: InferenceV1.ClassifySequenceRequest,
+    context: ServerContext
+  ) async throws -> InferenceV1.ClassifySequenceResponse {
+    throw RPCError(.unimplemented, "text classification is not served yet")
+  }
+
+  /// Loads a model, so that requests for it need not wait.
+  package func loadModel(
+    _ request: InferenceV1.LoadModelRequest,
+    context: ServerContext
+  ) async throws -> InferenceV1.LoadModelResponse {
+    let version = try await models.entry(request.model).version
+    var response = InferenceV1.LoadModelResponse()
+    response.name = version.name
+    response.version = version.version
+    return response
+  }
+
   private static func check(_ request: InferenceV1.ClassifyTokensRequest) throws(RPCError) {
     let windowCount = request.texts.reduce(0) { $0 + $1.windows.count }
     guard max(request.texts.count, windowCount) <= windowsMax else {

@@ -18,14 +18,15 @@ extension ServedModel {
   /// Most models that are kept at once.
   package static let modelsMax = 16
 
-  /// Models of the registry, loaded on `loading` and computed on `threads`.
+  /// Models of the registry, loaded on `loading` and computed on `threads`; `onEvent` is told of swaps.
   package static func models(
     registry: RegistryV1.RegistryClient,
     loading: WorkPool,
     threads: ThreadPool,
-    metrics: EngineMetrics
+    metrics: EngineMetrics,
+    onEvent: @escaping @Sendable (ModelSwapEvent) -> Void = { _ in }
   ) -> LoadedModels<ServedModel> {
-    LoadedModels(registry: registry, modelsMax: modelsMax) { version in
+    LoadedModels(registry: registry, modelsMax: modelsMax, onEvent: onEvent) { version in
       try await loading.run {
         try ModelFiles.verify(version)
         return try rpcErrors { try ServedModel(version, threads: threads, metrics: metrics) }

@@ -42,9 +42,12 @@ enum TokenizerMain {
       group: context.eventLoopGroup
     )
     let pool = WorkPool(threadCount: context.configuration[threads], requestsMax: requestsMax)
-    let models = TokenizerLoading.models(registry: RegistryV1.RegistryClient(channel), pool: pool)
+    let registry = RegistryV1.RegistryClient(channel)
+    let report = ModelSwapReport(metrics: context.metrics, logger: context.logger)
+    let models = TokenizerLoading.models(registry: registry, pool: pool, onEvent: { report($0) })
     return ServiceParts(
       rpc: [TokenizerHandlers(models: models, pool: pool)],
+      background: [AliasWatch(registry: registry) { await models.follow($0) }],
       shutdownHooks: [
         { await channel.close() },
         { await pool.shutdown() },

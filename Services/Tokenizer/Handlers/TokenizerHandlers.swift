@@ -85,6 +85,18 @@ package struct TokenizerHandlers: TokenizerV1.TokenizerService {
     }
   }
 
+  /// Loads a model's tokenizer, so that requests for it need not wait.
+  package func loadModel(
+    _ request: TokenizerV1.LoadModelRequest,
+    context: ServerContext
+  ) async throws -> TokenizerV1.LoadModelResponse {
+    let version = try await models.entry(request.model).version
+    var response = TokenizerV1.LoadModelResponse()
+    response.name = version.name
+    response.version = version.version
+    return response
+  }
+
   private func compute<Result: Sendable>(
     _ body: @escaping @Sendable () throws -> Result
   ) async throws -> Result {

@@ -72,7 +72,7 @@ extension TestGateway {
       #expect(response.json["system_fingerprint"] as? String == "fp_0123456789ab")
       #expect((response.json["id"] as? String)?.hasPrefix("chatcmpl-") == true)
       let asked = gateway.suite.asked
-      #expect(asked.rendered.map(\.model) == ["chat"])
+      #expect(asked.rendered.map(\.model) == ["chat@1"])
       #expect(asked.rendered.first?.messages.map(\.content) == ["hi"])
       let request = try #require(asked.generated.first)
       #expect(request.promptIDs == [104, 105] && request.maxTokens == 9 && request.stop == ["x"])

@@ -59,7 +59,7 @@ import Testing
       _ = try await ner(gateway, #""abc""#, parameters)
       let request = try #require(gateway.suite.asked.classified.first)
       #expect(request.ignoreLabels == labels && request.aggregationStrategy == .simple)
-      #expect(request.model == "ner" && request.texts.map(\.text) == ["abc"])
+      #expect(request.model == "ner@1" && request.texts.map(\.text) == ["abc"])
       #expect(request.texts[0].windows[0].tokens == ["[CLS]", "a", "b", "c", "[SEP]"])
       #expect(request.texts[0].windows[0].special == [true, false, false, false, true])
       #expect(request.texts[0].windows[0].wordIDs == [-1, 0, 1, 2, -1])

@@ -482,3 +482,254 @@ extension InferenceV1.ClassifyTokensResponse: RPCMessage {
     arena.leave()
   }
 }
+
+extension InferenceV1.ClassifySequenceRequest: RPCMessage {
+  /// Decodes one message; throws INVALID_ARGUMENT for bytes that are not one.
+  public init(serialized bytes: UnsafeRawBufferPointer) throws(RPCError) {
+    self = try withUnsafePointer(to: llmos__inference__v1__classify_sequence_request__descriptor) { (descriptor) throws(RPCError) in
+      try Codec.decode(bytes, as: descriptor) {
+        (c: UnsafePointer<Llmos__Inference__V1__ClassifySequenceRequest>) in Self(copying: c)
+      }
+    }
+  }
+
+  /// Appends the encoding to `output`; throws INTERNAL for a string that holds a NUL.
+  public func serialize(into output: inout [UInt8]) throws(RPCError) {
+    var arena = Arena()
+    let c = try arena.one(Llmos__Inference__V1__ClassifySequenceRequest.self)
+    try fill(c, &arena)
+    try Codec.encode(c, into: &output)
+  }
+
+  init(copying c: UnsafePointer<Llmos__Inference__V1__ClassifySequenceRequest>) {
+    self.init()
+    self.model = Copy.string(c.pointee.model)
+    self.texts = Copy.messages(c.pointee.texts, c.pointee.n_texts, InferenceV1.TokenSequence.init(copying:))
+    self.scoreFunction = InferenceV1.ScoreFunction(rawValue: Int32(truncatingIfNeeded: c.pointee.score_function.rawValue))
+    self.topK = c.pointee.top_k
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Llmos__Inference__V1__ClassifySequenceRequest>, _ arena: inout Arena) throws(RPCError) {
+    llmos__inference__v1__classify_sequence_request__init(c)
+    try arena.enter("llmos.inference.v1.ClassifySequenceRequest")
+    if !self.model.isEmpty {
+      c.pointee.model = try arena.string(self.model, "llmos.inference.v1.ClassifySequenceRequest.model")
+    }
+    if !self.texts.isEmpty {
+      c.pointee.n_texts = self.texts.count
+      let elements = try arena.messages(Llmos__Inference__V1__TokenSequence.self, count: self.texts.count)
+      for (index, element) in self.texts.enumerated() {
+        try element.fill(elements.first + index, &arena)
+      }
+      c.pointee.texts = elements.list
+    }
+    c.pointee.score_function = .init(rawValue: .init(truncatingIfNeeded: self.scoreFunction.rawValue))
+    c.pointee.top_k = self.topK
+    arena.leave()
+  }
+}
+
+extension InferenceV1.TokenSequence: RPCMessage {
+  /// Decodes one message; throws INVALID_ARGUMENT for bytes that are not one.
+  public init(serialized bytes: UnsafeRawBufferPointer) throws(RPCError) {
+    self = try withUnsafePointer(to: llmos__inference__v1__token_sequence__descriptor) { (descriptor) throws(RPCError) in
+      try Codec.decode(bytes, as: descriptor) {
+        (c: UnsafePointer<Llmos__Inference__V1__TokenSequence>) in Self(copying: c)
+      }
+    }
+  }
+
+  /// Appends the encoding to `output`; throws INTERNAL for a string that holds a NUL.
+  public func serialize(into output: inout [UInt8]) throws(RPCError) {
+    var arena = Arena()
+    let c = try arena.one(Llmos__Inference__V1__TokenSequence.self)
+    try fill(c, &arena)
+    try Codec.encode(c, into: &output)
+  }
+
+  init(copying c: UnsafePointer<Llmos__Inference__V1__TokenSequence>) {
+    self.init()
+    self.ids = Copy.array(c.pointee.ids, c.pointee.n_ids)
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Llmos__Inference__V1__TokenSequence>, _ arena: inout Arena) throws(RPCError) {
+    llmos__inference__v1__token_sequence__init(c)
+    if !self.ids.isEmpty {
+      c.pointee.n_ids = self.ids.count
+      c.pointee.ids = try arena.array(self.ids)
+    }
+  }
+}
+
+extension InferenceV1.LabelScore: RPCMessage {
+  /// Decodes one message; throws INVALID_ARGUMENT for bytes that are not one.
+  public init(serialized bytes: UnsafeRawBufferPointer) throws(RPCError) {
+    self = try withUnsafePointer(to: llmos__inference__v1__label_score__descriptor) { (descriptor) throws(RPCError) in
+      try Codec.decode(bytes, as: descriptor) {
+        (c: UnsafePointer<Llmos__Inference__V1__LabelScore>) in Self(copying: c)
+      }
+    }
+  }
+
+  /// Appends the encoding to `output`; throws INTERNAL for a string that holds a NUL.
+  public func serialize(into output: inout [UInt8]) throws(RPCError) {
+    var arena = Arena()
+    let c = try arena.one(Llmos__Inference__V1__LabelScore.self)
+    try fill(c, &arena)
+    try Codec.encode(c, into: &output)
+  }
+
+  init(copying c: UnsafePointer<Llmos__Inference__V1__LabelScore>) {
+    self.init()
+    self.label = Copy.string(c.pointee.label)
+    self.score = c.pointee.score
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Llmos__Inference__V1__LabelScore>, _ arena: inout Arena) throws(RPCError) {
+    llmos__inference__v1__label_score__init(c)
+    if !self.label.isEmpty {
+      c.pointee.label = try arena.string(self.label, "llmos.inference.v1.LabelScore.label")
+    }
+    c.pointee.score = self.score
+  }
+}
+
+extension InferenceV1.LabelScores: RPCMessage {
+  /// Decodes one message; throws INVALID_ARGUMENT for bytes that are not one.
+  public init(serialized bytes: UnsafeRawBufferPointer) throws(RPCError) {
+    self = try withUnsafePointer(to: llmos__inference__v1__label_scores__descriptor) { (descriptor) throws(RPCError) in
+      try Codec.decode(bytes, as: descriptor) {
+        (c: UnsafePointer<Llmos__Inference__V1__LabelScores>) in Self(copying: c)
+      }
+    }
+  }
+
+  /// Appends the encoding to `output`; throws INTERNAL for a string that holds a NUL.
+  public func serialize(into output: inout [UInt8]) throws(RPCError) {
+    var arena = Arena()
+    let c = try arena.one(Llmos__Inference__V1__LabelScores.self)
+    try fill(c, &arena)
+    try Codec.encode(c, into: &output)
+  }
+
+  init(copying c: UnsafePointer<Llmos__Inference__V1__LabelScores>) {
+    self.init()
+    self.labels = Copy.messages(c.pointee.labels, c.pointee.n_labels, InferenceV1.LabelScore.init(copying:))
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Llmos__Inference__V1__LabelScores>, _ arena: inout Arena) throws(RPCError) {
+    llmos__inference__v1__label_scores__init(c)
+    try arena.enter("llmos.inference.v1.LabelScores")
+    if !self.labels.isEmpty {
+      c.pointee.n_labels = self.labels.count
+      let elements = try arena.messages(Llmos__Inference__V1__LabelScore.self, count: self.labels.count)
+      for (index, element) in self.labels.enumerated() {
+        try element.fill(elements.first + index, &arena)
+      }
+      c.pointee.labels = elements.list
+    }
+    arena.leave()
+  }
+}
+
+extension InferenceV1.ClassifySequenceResponse: RPCMessage {
+  /// Decodes one message; throws INVALID_ARGUMENT for bytes that are not one.
+  public init(serialized bytes: UnsafeRawBufferPointer) throws(RPCError) {
+    self = try withUnsafePointer(to: llmos__inference__v1__classify_sequence_response__descriptor) { (descriptor) throws(RPCError) in
+      try Codec.decode(bytes, as: descriptor) {
+        (c: UnsafePointer<Llmos__Inference__V1__ClassifySequenceResponse>) in Self(copying: c)
+      }
+    }
+  }
+
+  /// Appends the encoding to `output`; throws INTERNAL for a string that holds a NUL.
+  public func serialize(into output: inout [UInt8]) throws(RPCError) {
+    var arena = Arena()
+    let c = try arena.one(Llmos__Inference__V1__ClassifySequenceResponse.self)
+    try fill(c, &arena)
+    try Codec.encode(c, into: &output)
+  }
+
+  init(copying c: UnsafePointer<Llmos__Inference__V1__ClassifySequenceResponse>) {
+    self.init()
+    self.texts = Copy.messages(c.pointee.texts, c.pointee.n_texts, InferenceV1.LabelScores.init(copying:))
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Llmos__Inference__V1__ClassifySequenceResponse>, _ arena: inout Arena) throws(RPCError) {
+    llmos__inference__v1__classify_sequence_response__init(c)
+    try arena.enter("llmos.inference.v1.ClassifySequenceResponse")
+    if !self.texts.isEmpty {
+      c.pointee.n_texts = self.texts.count
+      let elements = try arena.messages(Llmos__Inference__V1__LabelScores.self, count: self.texts.count)
+      for (index, element) in self.texts.enumerated() {
+        try element.fill(elements.first + index, &arena)
+      }
+      c.pointee.texts = elements.list
+    }
+    arena.leave()
+  }
+}
+
+extension InferenceV1.LoadModelRequest: RPCMessage {
+  /// Decodes one message; throws INVALID_ARGUMENT for bytes that are not one.
+  public init(serialized bytes: UnsafeRawBufferPointer) throws(RPCError) {
+    self = try withUnsafePointer(to: llmos__inference__v1__load_model_request__descriptor) { (descriptor) throws(RPCError) in
+      try Codec.decode(bytes, as: descriptor) {
+        (c: UnsafePointer<Llmos__Inference__V1__LoadModelRequest>) in Self(copying: c)
+      }
+    }
+  }
+
+  /// Appends the encoding to `output`; throws INTERNAL for a string that holds a NUL.
+  public func serialize(into output: inout [UInt8]) throws(RPCError) {
+    var arena = Arena()
+    let c = try arena.one(Llmos__Inference__V1__LoadModelRequest.self)
+    try fill(c, &arena)
+    try Codec.encode(c, into: &output)
+  }
+
+  init(copying c: UnsafePointer<Llmos__Inference__V1__LoadModelRequest>) {
+    self.init()
+    self.model = Copy.string(c.pointee.model)
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Llmos__Inference__V1__LoadModelRequest>, _ arena: inout Arena) throws(RPCError) {
+    llmos__inference__v1__load_model_request__init(c)
+    if !self.model.isEmpty {
+      c.pointee.model = try arena.string(self.model, "llmos.inference.v1.LoadModelRequest.model")
+    }
+  }
+}
+
+extension InferenceV1.LoadModelResponse: RPCMessage {
+  /// Decodes one message; throws INVALID_ARGUMENT for bytes that are not one.
+  public init(serialized bytes: UnsafeRawBufferPointer) throws(RPCError) {
+    self = try withUnsafePointer(to: llmos__inference__v1__load_model_response__descriptor) { (descriptor) throws(RPCError) in
+      try Codec.decode(bytes, as: descriptor) {
+        (c: UnsafePointer<Llmos__Inference__V1__LoadModelResponse>) in Self(copying: c)
+      }
+    }
+  }
+
+  /// Appends the encoding to `output`; throws INTERNAL for a string that holds a NUL.
+  public func serialize(into output: inout [UInt8]) throws(RPCError) {
+    var arena = Arena()
+    let c = try arena.one(Llmos__Inference__V1__LoadModelResponse.self)
+    try fill(c, &arena)
+    try Codec.encode(c, into: &output)
+  }
+
+  init(copying c: UnsafePointer<Llmos__Inference__V1__LoadModelResponse>) {
+    self.init()
+    self.name = Copy.string(c.pointee.name)
+    self.version = c.pointee.version
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Llmos__Inference__V1__LoadModelResponse>, _ arena: inout Arena) throws(RPCError) {
+    llmos__inference__v1__load_model_response__init(c)
+    if !self.name.isEmpty {
+      c.pointee.name = try arena.string(self.name, "llmos.inference.v1.LoadModelResponse.name")
+    }
+    c.pointee.version = self.version
+  }
+}

@@ -61,6 +61,34 @@ extension InferenceV1 {
 }
 
 extension InferenceV1 {
+  /// What makes scores of logits, as in Hugging Face's text-classification pipeline.
+  public struct ScoreFunction: RawRepresentable, Hashable, Sendable, CustomStringConvertible {
+    /// The number on the wire; values this code does not know are kept.
+    public var rawValue: Int32
+    /// Makes the value with a number, known or not.
+    public init(rawValue: Int32) { self.rawValue = rawValue }
+    /// By the model: none for regression, sigmoid for several labels at once or a single one, softmax else.
+    public static let unspecified = ScoreFunction(rawValue: 0)
+    /// `SCORE_FUNCTION_NONE`.
+    public static let none = ScoreFunction(rawValue: 1)
+    /// `SCORE_FUNCTION_SIGMOID`.
+    public static let sigmoid = ScoreFunction(rawValue: 2)
+    /// `SCORE_FUNCTION_SOFTMAX`.
+    public static let softmax = ScoreFunction(rawValue: 3)
+    /// The name in the .proto file, or the number of an unknown value.
+    public var description: String {
+      switch rawValue {
+      case 0: "SCORE_FUNCTION_UNSPECIFIED"
+      case 1: "SCORE_FUNCTION_NONE"
+      case 2: "SCORE_FUNCTION_SIGMOID"
+      case 3: "SCORE_FUNCTION_SOFTMAX"
+      default: "\(rawValue)"
+      }
+    }
+  }
+}
+
+extension InferenceV1 {
   /// The message `llmos.inference.v1.GenerateRequest`.
   public struct GenerateRequest: Sendable, Equatable {
     /// A model's name or alias.
@@ -219,6 +247,86 @@ extension InferenceV1 {
   public struct ClassifyTokensResponse: Sendable, Equatable {
     /// One per text, in order.
     public var texts: [InferenceV1.Entities] = []
+    /// Makes a message with every field at its default.
+    public init() {}
+  }
+}
+
+extension InferenceV1 {
+  /// The message `llmos.inference.v1.ClassifySequenceRequest`.
+  public struct ClassifySequenceRequest: Sendable, Equatable {
+    /// Field 1, `model`.
+    public var model: String = ""
+    /// Field 2, `texts`.
+    public var texts: [InferenceV1.TokenSequence] = []
+    /// Field 3, `score_function`.
+    public var scoreFunction: InferenceV1.ScoreFunction = InferenceV1.ScoreFunction(rawValue: 0)
+    /// The most labels to return for each text; 0: all.
+    public var topK: UInt32 = 0
+    /// Makes a message with every field at its default.
+    public init() {}
+  }
+}
+
+extension InferenceV1 {
+  /// A text's tokens with the special ones, at most the model's context.
+  public struct TokenSequence: Sendable, Equatable {
+    /// Field 1, `ids`.
+    public var ids: [UInt32] = []
+    /// Makes a message with every field at its default.
+    public init() {}
+  }
+}
+
+extension InferenceV1 {
+  /// The message `llmos.inference.v1.LabelScore`.
+  public struct LabelScore: Sendable, Equatable {
+    /// Field 1, `label`.
+    public var label: String = ""
+    /// Field 2, `score`.
+    public var score: Float = 0
+    /// Makes a message with every field at its default.
+    public init() {}
+  }
+}
+
+extension InferenceV1 {
+  /// The message `llmos.inference.v1.LabelScores`.
+  public struct LabelScores: Sendable, Equatable {
+    /// The highest score first.
+    public var labels: [InferenceV1.LabelScore] = []
+    /// Makes a message with every field at its default.
+    public init() {}
+  }
+}
+
+extension InferenceV1 {
+  /// The message `llmos.inference.v1.ClassifySequenceResponse`.
+  public struct ClassifySequenceResponse: Sendable, Equatable {
+    /// One per text, in order.
+    public var texts: [InferenceV1.LabelScores] = []
+    /// Makes a message with every field at its default.
+    public init() {}
+  }
+}
+
+extension InferenceV1 {
+  /// The message `llmos.inference.v1.LoadModelRequest`.
+  public struct LoadModelRequest: Sendable, Equatable {
+    /// A model's name, version or alias.
+    public var model: String = ""
+    /// Makes a message with every field at its default.
+    public init() {}
+  }
+}
+
+extension InferenceV1 {
+  /// The message `llmos.inference.v1.LoadModelResponse`.
+  public struct LoadModelResponse: Sendable, Equatable {
+    /// What is served under that name.
+    public var name: String = ""
+    /// Field 2, `version`.
+    public var version: UInt32 = 0
     /// Makes a message with every field at its default.
     public init() {}
   }

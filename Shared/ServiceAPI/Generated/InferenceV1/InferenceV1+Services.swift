@@ -12,6 +12,12 @@ extension InferenceV1 {
     /// `llmos.inference.v1.Inference.ClassifyTokens`.
     public static let classifyTokens = MethodDescriptor(
       service: "llmos.inference.v1.Inference", method: "ClassifyTokens", kind: .unary)
+    /// `llmos.inference.v1.Inference.ClassifySequence`.
+    public static let classifySequence = MethodDescriptor(
+      service: "llmos.inference.v1.Inference", method: "ClassifySequence", kind: .unary)
+    /// `llmos.inference.v1.Inference.LoadModel`.
+    public static let loadModel = MethodDescriptor(
+      service: "llmos.inference.v1.Inference", method: "LoadModel", kind: .unary)
   }
 
   /// What a server of `llmos.inference.v1.Inference` implements.
@@ -20,6 +26,10 @@ extension InferenceV1 {
     func generate(_ request: InferenceV1.GenerateRequest, context: ServerContext, responses: ResponseWriter<InferenceV1.GenerateResponse>) async throws
     /// Finds the entities in texts that the tokenizer service encoded.
     func classifyTokens(_ request: InferenceV1.ClassifyTokensRequest, context: ServerContext) async throws -> InferenceV1.ClassifyTokensResponse
+    /// Scores the labels of whole texts that the tokenizer service encoded.
+    func classifySequence(_ request: InferenceV1.ClassifySequenceRequest, context: ServerContext) async throws -> InferenceV1.ClassifySequenceResponse
+    /// Loads a model, if it is not loaded yet, and answers when requests for it need not wait.
+    func loadModel(_ request: InferenceV1.LoadModelRequest, context: ServerContext) async throws -> InferenceV1.LoadModelResponse
   }
 
   /// Calls `llmos.inference.v1.Inference` over a channel.
@@ -39,6 +49,16 @@ extension InferenceV1 {
     public func classifyTokens(_ request: InferenceV1.ClassifyTokensRequest, options: CallOptions = CallOptions()) async throws(RPCError) -> InferenceV1.ClassifyTokensResponse {
       try await channel.unary(InferenceV1.InferenceMethods.classifyTokens, request, options: options)
     }
+
+    /// Scores the labels of whole texts that the tokenizer service encoded.
+    public func classifySequence(_ request: InferenceV1.ClassifySequenceRequest, options: CallOptions = CallOptions()) async throws(RPCError) -> InferenceV1.ClassifySequenceResponse {
+      try await channel.unary(InferenceV1.InferenceMethods.classifySequence, request, options: options)
+    }
+
+    /// Loads a model, if it is not loaded yet, and answers when requests for it need not wait.
+    public func loadModel(_ request: InferenceV1.LoadModelRequest, options: CallOptions = CallOptions()) async throws(RPCError) -> InferenceV1.LoadModelResponse {
+      try await channel.unary(InferenceV1.InferenceMethods.loadModel, request, options: options)
+    }
   }
 }
 
@@ -55,6 +75,14 @@ extension InferenceV1.InferenceService {
     router.unary(InferenceV1.InferenceMethods.classifyTokens) {
       (request: InferenceV1.ClassifyTokensRequest, context: ServerContext) -> InferenceV1.ClassifyTokensResponse in
       try await self.classifyTokens(request, context: context)
+    }
+    router.unary(InferenceV1.InferenceMethods.classifySequence) {
+      (request: InferenceV1.ClassifySequenceRequest, context: ServerContext) -> InferenceV1.ClassifySequenceResponse in
+      try await self.classifySequence(request, context: context)
+    }
+    router.unary(InferenceV1.InferenceMethods.loadModel) {
+      (request: InferenceV1.LoadModelRequest, context: ServerContext) -> InferenceV1.LoadModelResponse in
+      try await self.loadModel(request, context: context)
     }
   }
 }

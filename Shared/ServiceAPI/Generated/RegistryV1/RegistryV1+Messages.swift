@@ -36,7 +36,7 @@ extension RegistryV1 {
     public var version: UInt32 = 0
     /// SHA-256 over the sorted file names and their digests.
     public var digest: String = ""
-    /// "text-generation" or "token-classification".
+    /// "text-generation", "token-classification" or "text-classification".
     public var task: String = ""
     /// The config's `model_type`, e.g. "llama", "bert".
     public var architecture: String = ""

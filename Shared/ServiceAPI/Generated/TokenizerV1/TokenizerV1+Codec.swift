@@ -327,3 +327,67 @@ extension TokenizerV1.RenderChatResponse: RPCMessage {
     }
   }
 }
+
+extension TokenizerV1.LoadModelRequest: RPCMessage {
+  /// Decodes one message; throws INVALID_ARGUMENT for bytes that are not one.
+  public init(serialized bytes: UnsafeRawBufferPointer) throws(RPCError) {
+    self = try withUnsafePointer(to: llmos__tokenizer__v1__load_model_request__descriptor) { (descriptor) throws(RPCError) in
+      try Codec.decode(bytes, as: descriptor) {
+        (c: UnsafePointer<Llmos__Tokenizer__V1__LoadModelRequest>) in Self(copying: c)
+      }
+    }
+  }
+
+  /// Appends the encoding to `output`; throws INTERNAL for a string that holds a NUL.
+  public func serialize(into output: inout [UInt8]) throws(RPCError) {
+    var arena = Arena()
+    let c = try arena.one(Llmos__Tokenizer__V1__LoadModelRequest.self)
+    try fill(c, &arena)
+    try Codec.encode(c, into: &output)
+  }
+
+  init(copying c: UnsafePointer<Llmos__Tokenizer__V1__LoadModelRequest>) {
+    self.init()
+    self.model = Copy.string(c.pointee.model)
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Llmos__Tokenizer__V1__LoadModelRequest>, _ arena: inout Arena) throws(RPCError) {
+    llmos__tokenizer__v1__load_model_request__init(c)
+    if !self.model.isEmpty {
+      c.pointee.model = try arena.string(self.model, "llmos.tokenizer.v1.LoadModelRequest.model")
+    }
+  }
+}
+
+extension TokenizerV1.LoadModelResponse: RPCMessage {
+  /// Decodes one message; throws INVALID_ARGUMENT for bytes that are not one.
+  public init(serialized bytes: UnsafeRawBufferPointer) throws(RPCError) {
+    self = try withUnsafePointer(to: llmos__tokenizer__v1__load_model_response__descriptor) { (descriptor) throws(RPCError) in
+      try Codec.decode(bytes, as: descriptor) {
+        (c: UnsafePointer<Llmos__Tokenizer__V1__LoadModelResponse>) in Self(copying: c)
+      }
+    }
+  }
+
+  /// Appends the encoding to `output`; throws INTERNAL for a string that holds a NUL.
+  public func serialize(into output: inout [UInt8]) throws(RPCError) {
+    var arena = Arena()
+    let c = try arena.one(Llmos__Tokenizer__V1__LoadModelResponse.self)
+    try fill(c, &arena)
+    try Codec.encode(c, into: &output)
+  }
+
+  init(copying c: UnsafePointer<Llmos__Tokenizer__V1__LoadModelResponse>) {
+    self.init()
+    self.name = Copy.string(c.pointee.name)
+    self.version = c.pointee.version
+  }
+
+  func fill(_ c: UnsafeMutablePointer<Llmos__Tokenizer__V1__LoadModelResponse>, _ arena: inout Arena) throws(RPCError) {
+    llmos__tokenizer__v1__load_model_response__init(c)
+    if !self.name.isEmpty {
+      c.pointee.name = try arena.string(self.name, "llmos.tokenizer.v1.LoadModelResponse.name")
+    }
+    c.pointee.version = self.version
+  }
+}

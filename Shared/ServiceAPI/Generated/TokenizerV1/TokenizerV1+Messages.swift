@@ -114,3 +114,25 @@ extension TokenizerV1 {
     public init() {}
   }
 }
+
+extension TokenizerV1 {
+  /// The message `llmos.tokenizer.v1.LoadModelRequest`.
+  public struct LoadModelRequest: Sendable, Equatable {
+    /// A model's name, version or alias.
+    public var model: String = ""
+    /// Makes a message with every field at its default.
+    public init() {}
+  }
+}
+
+extension TokenizerV1 {
+  /// The message `llmos.tokenizer.v1.LoadModelResponse`.
+  public struct LoadModelResponse: Sendable, Equatable {
+    /// What is served under that name.
+    public var name: String = ""
+    /// Field 2, `version`.
+    public var version: UInt32 = 0
+    /// Makes a message with every field at its default.
+    public init() {}
+  }
+}

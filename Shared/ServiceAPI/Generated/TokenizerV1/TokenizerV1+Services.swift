@@ -15,6 +15,9 @@ extension TokenizerV1 {
     /// `llmos.tokenizer.v1.Tokenizer.RenderChat`.
     public static let renderChat = MethodDescriptor(
       service: "llmos.tokenizer.v1.Tokenizer", method: "RenderChat", kind: .unary)
+    /// `llmos.tokenizer.v1.Tokenizer.LoadModel`.
+    public static let loadModel = MethodDescriptor(
+      service: "llmos.tokenizer.v1.Tokenizer", method: "LoadModel", kind: .unary)
   }
 
   /// What a server of `llmos.tokenizer.v1.Tokenizer` implements.
@@ -25,6 +28,8 @@ extension TokenizerV1 {
     func decode(_ request: TokenizerV1.DecodeRequest, context: ServerContext) async throws -> TokenizerV1.DecodeResponse
     /// Renders chat messages with the model's template and encodes the prompt.
     func renderChat(_ request: TokenizerV1.RenderChatRequest, context: ServerContext) async throws -> TokenizerV1.RenderChatResponse
+    /// Loads a model's tokenizer, if it is not loaded yet, and answers when requests for it need not wait.
+    func loadModel(_ request: TokenizerV1.LoadModelRequest, context: ServerContext) async throws -> TokenizerV1.LoadModelResponse
   }
 
   /// Calls `llmos.tokenizer.v1.Tokenizer` over a channel.
@@ -49,6 +54,11 @@ extension TokenizerV1 {
     public func renderChat(_ request: TokenizerV1.RenderChatRequest, options: CallOptions = CallOptions()) async throws(RPCError) -> TokenizerV1.RenderChatResponse {
       try await channel.unary(TokenizerV1.TokenizerMethods.renderChat, request, options: options)
     }
+
+    /// Loads a model's tokenizer, if it is not loaded yet, and answers when requests for it need not wait.
+    public func loadModel(_ request: TokenizerV1.LoadModelRequest, options: CallOptions = CallOptions()) async throws(RPCError) -> TokenizerV1.LoadModelResponse {
+      try await channel.unary(TokenizerV1.TokenizerMethods.loadModel, request, options: options)
+    }
   }
 }
 
@@ -69,6 +79,10 @@ extension TokenizerV1.TokenizerService {
     router.unary(TokenizerV1.TokenizerMethods.renderChat) {
       (request: TokenizerV1.RenderChatRequest, context: ServerContext) -> TokenizerV1.RenderChatResponse in
       try await self.renderChat(request, context: context)
+    }
+    router.unary(TokenizerV1.TokenizerMethods.loadModel) {
+      (request: TokenizerV1.LoadModelRequest, context: ServerContext) -> TokenizerV1.LoadModelResponse in
+      try await self.loadModel(request, context: context)
     }
   }
 }

@@ -503,6 +503,321 @@ void   llmos__inference__v1__classify_tokens_response__free_unpacked
   assert(message->base.descriptor == &llmos__inference__v1__classify_tokens_response__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   llmos__inference__v1__classify_sequence_request__init
+                     (Llmos__Inference__V1__ClassifySequenceRequest         *message)
+{
+  static const Llmos__Inference__V1__ClassifySequenceRequest init_value = LLMOS__INFERENCE__V1__CLASSIFY_SEQUENCE_REQUEST__INIT;
+  *message = init_value;
+}
+size_t llmos__inference__v1__classify_sequence_request__get_packed_size
+                     (const Llmos__Inference__V1__ClassifySequenceRequest *message)
+{
+  assert(message->base.descriptor == &llmos__inference__v1__classify_sequence_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t llmos__inference__v1__classify_sequence_request__pack
+                     (const Llmos__Inference__V1__ClassifySequenceRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &llmos__inference__v1__classify_sequence_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t llmos__inference__v1__classify_sequence_request__pack_to_buffer
+                     (const Llmos__Inference__V1__ClassifySequenceRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &llmos__inference__v1__classify_sequence_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Llmos__Inference__V1__ClassifySequenceRequest *
+       llmos__inference__v1__classify_sequence_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Llmos__Inference__V1__ClassifySequenceRequest *)
+     protobuf_c_message_unpack (&llmos__inference__v1__classify_sequence_request__descriptor,
+                                allocator, len, data);
+}
+void   llmos__inference__v1__classify_sequence_request__free_unpacked
+                     (Llmos__Inference__V1__ClassifySequenceRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &llmos__inference__v1__classify_sequence_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   llmos__inference__v1__token_sequence__init
+                     (Llmos__Inference__V1__TokenSequence         *message)
+{
+  static const Llmos__Inference__V1__TokenSequence init_value = LLMOS__INFERENCE__V1__TOKEN_SEQUENCE__INIT;
+  *message = init_value;
+}
+size_t llmos__inference__v1__token_sequence__get_packed_size
+                     (const Llmos__Inference__V1__TokenSequence *message)
+{
+  assert(message->base.descriptor == &llmos__inference__v1__token_sequence__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t llmos__inference__v1__token_sequence__pack
+                     (const Llmos__Inference__V1__TokenSequence *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &llmos__inference__v1__token_sequence__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t llmos__inference__v1__token_sequence__pack_to_buffer
+                     (const Llmos__Inference__V1__TokenSequence *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &llmos__inference__v1__token_sequence__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Llmos__Inference__V1__TokenSequence *
+       llmos__inference__v1__token_sequence__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Llmos__Inference__V1__TokenSequence *)
+     protobuf_c_message_unpack (&llmos__inference__v1__token_sequence__descriptor,
+                                allocator, len, data);
+}
+void   llmos__inference__v1__token_sequence__free_unpacked
+                     (Llmos__Inference__V1__TokenSequence *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &llmos__inference__v1__token_sequence__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   llmos__inference__v1__label_score__init
+                     (Llmos__Inference__V1__LabelScore         *message)
+{
+  static const Llmos__Inference__V1__LabelScore init_value = LLMOS__INFERENCE__V1__LABEL_SCORE__INIT;
+  *message = init_value;
+}
+size_t llmos__inference__v1__label_score__get_packed_size
+                     (const Llmos__Inference__V1__LabelScore *message)
+{
+  assert(message->base.descriptor == &llmos__inference__v1__label_score__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t llmos__inference__v1__label_score__pack
+                     (const Llmos__Inference__V1__LabelScore *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &llmos__inference__v1__label_score__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t llmos__inference__v1__label_score__pack_to_buffer
+                     (const Llmos__Inference__V1__LabelScore *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &llmos__inference__v1__label_score__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Llmos__Inference__V1__LabelScore *
+       llmos__inference__v1__label_score__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Llmos__Inference__V1__LabelScore *)
+     protobuf_c_message_unpack (&llmos__inference__v1__label_score__descriptor,
+                                allocator, len, data);
+}
+void   llmos__inference__v1__label_score__free_unpacked
+                     (Llmos__Inference__V1__LabelScore *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &llmos__inference__v1__label_score__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   llmos__inference__v1__label_scores__init
+                     (Llmos__Inference__V1__LabelScores         *message)
+{
+  static const Llmos__Inference__V1__LabelScores init_value = LLMOS__INFERENCE__V1__LABEL_SCORES__INIT;
+  *message = init_value;
+}
+size_t llmos__inference__v1__label_scores__get_packed_size
+                     (const Llmos__Inference__V1__LabelScores *message)
+{
+  assert(message->base.descriptor == &llmos__inference__v1__label_scores__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t llmos__inference__v1__label_scores__pack
+                     (const Llmos__Inference__V1__LabelScores *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &llmos__inference__v1__label_scores__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t llmos__inference__v1__label_scores__pack_to_buffer
+                     (const Llmos__Inference__V1__LabelScores *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &llmos__inference__v1__label_scores__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Llmos__Inference__V1__LabelScores *
+       llmos__inference__v1__label_scores__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Llmos__Inference__V1__LabelScores *)
+     protobuf_c_message_unpack (&llmos__inference__v1__label_scores__descriptor,
+                                allocator, len, data);
+}
+void   llmos__inference__v1__label_scores__free_unpacked
+                     (Llmos__Inference__V1__LabelScores *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &llmos__inference__v1__label_scores__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   llmos__inference__v1__classify_sequence_response__init
+                     (Llmos__Inference__V1__ClassifySequenceResponse         *message)
+{
+  static const Llmos__Inference__V1__ClassifySequenceResponse init_value = LLMOS__INFERENCE__V1__CLASSIFY_SEQUENCE_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t llmos__inference__v1__classify_sequence_response__get_packed_size
+                     (const Llmos__Inference__V1__ClassifySequenceResponse *message)
+{
+  assert(message->base.descriptor == &llmos__inference__v1__classify_sequence_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t llmos__inference__v1__classify_sequence_response__pack
+                     (const Llmos__Inference__V1__ClassifySequenceResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &llmos__inference__v1__classify_sequence_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t llmos__inference__v1__classify_sequence_response__pack_to_buffer
+                     (const Llmos__Inference__V1__ClassifySequenceResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &llmos__inference__v1__classify_sequence_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Llmos__Inference__V1__ClassifySequenceResponse *
+       llmos__inference__v1__classify_sequence_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Llmos__Inference__V1__ClassifySequenceResponse *)
+     protobuf_c_message_unpack (&llmos__inference__v1__classify_sequence_response__descriptor,
+                                allocator, len, data);
+}
+void   llmos__inference__v1__classify_sequence_response__free_unpacked
+                     (Llmos__Inference__V1__ClassifySequenceResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &llmos__inference__v1__classify_sequence_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   llmos__inference__v1__load_model_request__init
+                     (Llmos__Inference__V1__LoadModelRequest         *message)
+{
+  static const Llmos__Inference__V1__LoadModelRequest init_value = LLMOS__INFERENCE__V1__LOAD_MODEL_REQUEST__INIT;
+  *message = init_value;
+}
+size_t llmos__inference__v1__load_model_request__get_packed_size
+                     (const Llmos__Inference__V1__LoadModelRequest *message)
+{
+  assert(message->base.descriptor == &llmos__inference__v1__load_model_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t llmos__inference__v1__load_model_request__pack
+                     (const Llmos__Inference__V1__LoadModelRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &llmos__inference__v1__load_model_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t llmos__inference__v1__load_model_request__pack_to_buffer
+                     (const Llmos__Inference__V1__LoadModelRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &llmos__inference__v1__load_model_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Llmos__Inference__V1__LoadModelRequest *
+       llmos__inference__v1__load_model_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Llmos__Inference__V1__LoadModelRequest *)
+     protobuf_c_message_unpack (&llmos__inference__v1__load_model_request__descriptor,
+                                allocator, len, data);
+}
+void   llmos__inference__v1__load_model_request__free_unpacked
+                     (Llmos__Inference__V1__LoadModelRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &llmos__inference__v1__load_model_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   llmos__inference__v1__load_model_response__init
+                     (Llmos__Inference__V1__LoadModelResponse         *message)
+{
+  static const Llmos__Inference__V1__LoadModelResponse init_value = LLMOS__INFERENCE__V1__LOAD_MODEL_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t llmos__inference__v1__load_model_response__get_packed_size
+                     (const Llmos__Inference__V1__LoadModelResponse *message)
+{
+  assert(message->base.descriptor == &llmos__inference__v1__load_model_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t llmos__inference__v1__load_model_response__pack
+                     (const Llmos__Inference__V1__LoadModelResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &llmos__inference__v1__load_model_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t llmos__inference__v1__load_model_response__pack_to_buffer
+                     (const Llmos__Inference__V1__LoadModelResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &llmos__inference__v1__load_model_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Llmos__Inference__V1__LoadModelResponse *
+       llmos__inference__v1__load_model_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Llmos__Inference__V1__LoadModelResponse *)
+     protobuf_c_message_unpack (&llmos__inference__v1__load_model_response__descriptor,
+                                allocator, len, data);
+}
+void   llmos__inference__v1__load_model_response__free_unpacked
+                     (Llmos__Inference__V1__LoadModelResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &llmos__inference__v1__load_model_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 static const ProtobufCFieldDescriptor llmos__inference__v1__generate_request__field_descriptors[5] =
 {
   {
@@ -1233,6 +1548,337 @@ const ProtobufCMessageDescriptor llmos__inference__v1__classify_tokens_response_
   (ProtobufCMessageInit) llmos__inference__v1__classify_tokens_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
+static const ProtobufCFieldDescriptor llmos__inference__v1__classify_sequence_request__field_descriptors[4] =
+{
+  {
+    "model",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Inference__V1__ClassifySequenceRequest, model),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "texts",
+    2,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Llmos__Inference__V1__ClassifySequenceRequest, n_texts),
+    offsetof(Llmos__Inference__V1__ClassifySequenceRequest, texts),
+    &llmos__inference__v1__token_sequence__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "score_function",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Inference__V1__ClassifySequenceRequest, score_function),
+    &llmos__inference__v1__score_function__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "top_k",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Inference__V1__ClassifySequenceRequest, top_k),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned llmos__inference__v1__classify_sequence_request__field_indices_by_name[] = {
+  0,   /* field[0] = model */
+  2,   /* field[2] = score_function */
+  1,   /* field[1] = texts */
+  3,   /* field[3] = top_k */
+};
+static const ProtobufCIntRange llmos__inference__v1__classify_sequence_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor llmos__inference__v1__classify_sequence_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "llmos.inference.v1.ClassifySequenceRequest",
+  "ClassifySequenceRequest",
+  "Llmos__Inference__V1__ClassifySequenceRequest",
+  "llmos.inference.v1",
+  sizeof(Llmos__Inference__V1__ClassifySequenceRequest),
+  4,
+  llmos__inference__v1__classify_sequence_request__field_descriptors,
+  llmos__inference__v1__classify_sequence_request__field_indices_by_name,
+  1,  llmos__inference__v1__classify_sequence_request__number_ranges,
+  (ProtobufCMessageInit) llmos__inference__v1__classify_sequence_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor llmos__inference__v1__token_sequence__field_descriptors[1] =
+{
+  {
+    "ids",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Llmos__Inference__V1__TokenSequence, n_ids),
+    offsetof(Llmos__Inference__V1__TokenSequence, ids),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned llmos__inference__v1__token_sequence__field_indices_by_name[] = {
+  0,   /* field[0] = ids */
+};
+static const ProtobufCIntRange llmos__inference__v1__token_sequence__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor llmos__inference__v1__token_sequence__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "llmos.inference.v1.TokenSequence",
+  "TokenSequence",
+  "Llmos__Inference__V1__TokenSequence",
+  "llmos.inference.v1",
+  sizeof(Llmos__Inference__V1__TokenSequence),
+  1,
+  llmos__inference__v1__token_sequence__field_descriptors,
+  llmos__inference__v1__token_sequence__field_indices_by_name,
+  1,  llmos__inference__v1__token_sequence__number_ranges,
+  (ProtobufCMessageInit) llmos__inference__v1__token_sequence__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor llmos__inference__v1__label_score__field_descriptors[2] =
+{
+  {
+    "label",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Inference__V1__LabelScore, label),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "score",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FLOAT,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Inference__V1__LabelScore, score),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned llmos__inference__v1__label_score__field_indices_by_name[] = {
+  0,   /* field[0] = label */
+  1,   /* field[1] = score */
+};
+static const ProtobufCIntRange llmos__inference__v1__label_score__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor llmos__inference__v1__label_score__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "llmos.inference.v1.LabelScore",
+  "LabelScore",
+  "Llmos__Inference__V1__LabelScore",
+  "llmos.inference.v1",
+  sizeof(Llmos__Inference__V1__LabelScore),
+  2,
+  llmos__inference__v1__label_score__field_descriptors,
+  llmos__inference__v1__label_score__field_indices_by_name,
+  1,  llmos__inference__v1__label_score__number_ranges,
+  (ProtobufCMessageInit) llmos__inference__v1__label_score__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor llmos__inference__v1__label_scores__field_descriptors[1] =
+{
+  {
+    "labels",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Llmos__Inference__V1__LabelScores, n_labels),
+    offsetof(Llmos__Inference__V1__LabelScores, labels),
+    &llmos__inference__v1__label_score__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned llmos__inference__v1__label_scores__field_indices_by_name[] = {
+  0,   /* field[0] = labels */
+};
+static const ProtobufCIntRange llmos__inference__v1__label_scores__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor llmos__inference__v1__label_scores__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "llmos.inference.v1.LabelScores",
+  "LabelScores",
+  "Llmos__Inference__V1__LabelScores",
+  "llmos.inference.v1",
+  sizeof(Llmos__Inference__V1__LabelScores),
+  1,
+  llmos__inference__v1__label_scores__field_descriptors,
+  llmos__inference__v1__label_scores__field_indices_by_name,
+  1,  llmos__inference__v1__label_scores__number_ranges,
+  (ProtobufCMessageInit) llmos__inference__v1__label_scores__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor llmos__inference__v1__classify_sequence_response__field_descriptors[1] =
+{
+  {
+    "texts",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Llmos__Inference__V1__ClassifySequenceResponse, n_texts),
+    offsetof(Llmos__Inference__V1__ClassifySequenceResponse, texts),
+    &llmos__inference__v1__label_scores__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned llmos__inference__v1__classify_sequence_response__field_indices_by_name[] = {
+  0,   /* field[0] = texts */
+};
+static const ProtobufCIntRange llmos__inference__v1__classify_sequence_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor llmos__inference__v1__classify_sequence_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "llmos.inference.v1.ClassifySequenceResponse",
+  "ClassifySequenceResponse",
+  "Llmos__Inference__V1__ClassifySequenceResponse",
+  "llmos.inference.v1",
+  sizeof(Llmos__Inference__V1__ClassifySequenceResponse),
+  1,
+  llmos__inference__v1__classify_sequence_response__field_descriptors,
+  llmos__inference__v1__classify_sequence_response__field_indices_by_name,
+  1,  llmos__inference__v1__classify_sequence_response__number_ranges,
+  (ProtobufCMessageInit) llmos__inference__v1__classify_sequence_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor llmos__inference__v1__load_model_request__field_descriptors[1] =
+{
+  {
+    "model",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Inference__V1__LoadModelRequest, model),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned llmos__inference__v1__load_model_request__field_indices_by_name[] = {
+  0,   /* field[0] = model */
+};
+static const ProtobufCIntRange llmos__inference__v1__load_model_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor llmos__inference__v1__load_model_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "llmos.inference.v1.LoadModelRequest",
+  "LoadModelRequest",
+  "Llmos__Inference__V1__LoadModelRequest",
+  "llmos.inference.v1",
+  sizeof(Llmos__Inference__V1__LoadModelRequest),
+  1,
+  llmos__inference__v1__load_model_request__field_descriptors,
+  llmos__inference__v1__load_model_request__field_indices_by_name,
+  1,  llmos__inference__v1__load_model_request__number_ranges,
+  (ProtobufCMessageInit) llmos__inference__v1__load_model_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor llmos__inference__v1__load_model_response__field_descriptors[2] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Inference__V1__LoadModelResponse, name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "version",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Inference__V1__LoadModelResponse, version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned llmos__inference__v1__load_model_response__field_indices_by_name[] = {
+  0,   /* field[0] = name */
+  1,   /* field[1] = version */
+};
+static const ProtobufCIntRange llmos__inference__v1__load_model_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor llmos__inference__v1__load_model_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "llmos.inference.v1.LoadModelResponse",
+  "LoadModelResponse",
+  "Llmos__Inference__V1__LoadModelResponse",
+  "llmos.inference.v1",
+  sizeof(Llmos__Inference__V1__LoadModelResponse),
+  2,
+  llmos__inference__v1__load_model_response__field_descriptors,
+  llmos__inference__v1__load_model_response__field_indices_by_name,
+  1,  llmos__inference__v1__load_model_response__number_ranges,
+  (ProtobufCMessageInit) llmos__inference__v1__load_model_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
 static const ProtobufCEnumValue llmos__inference__v1__finish_reason__enum_values_by_number[3] =
 {
   { "FINISH_REASON_UNSPECIFIED", "LLMOS__INFERENCE__V1__FINISH_REASON__FINISH_REASON_UNSPECIFIED", 0 },
@@ -1299,14 +1945,50 @@ const ProtobufCEnumDescriptor llmos__inference__v1__aggregation_strategy__descri
   llmos__inference__v1__aggregation_strategy__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCMethodDescriptor llmos__inference__v1__inference__method_descriptors[2] =
+static const ProtobufCEnumValue llmos__inference__v1__score_function__enum_values_by_number[4] =
+{
+  { "SCORE_FUNCTION_UNSPECIFIED", "LLMOS__INFERENCE__V1__SCORE_FUNCTION__SCORE_FUNCTION_UNSPECIFIED", 0 },
+  { "SCORE_FUNCTION_NONE", "LLMOS__INFERENCE__V1__SCORE_FUNCTION__SCORE_FUNCTION_NONE", 1 },
+  { "SCORE_FUNCTION_SIGMOID", "LLMOS__INFERENCE__V1__SCORE_FUNCTION__SCORE_FUNCTION_SIGMOID", 2 },
+  { "SCORE_FUNCTION_SOFTMAX", "LLMOS__INFERENCE__V1__SCORE_FUNCTION__SCORE_FUNCTION_SOFTMAX", 3 },
+};
+static const ProtobufCIntRange llmos__inference__v1__score_function__value_ranges[] = {
+{0, 0},{0, 4}
+};
+static const ProtobufCEnumValueIndex llmos__inference__v1__score_function__enum_values_by_name[4] =
+{
+  { "SCORE_FUNCTION_NONE", 1 },
+  { "SCORE_FUNCTION_SIGMOID", 2 },
+  { "SCORE_FUNCTION_SOFTMAX", 3 },
+  { "SCORE_FUNCTION_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor llmos__inference__v1__score_function__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "llmos.inference.v1.ScoreFunction",
+  "ScoreFunction",
+  "Llmos__Inference__V1__ScoreFunction",
+  "llmos.inference.v1",
+  4,
+  llmos__inference__v1__score_function__enum_values_by_number,
+  4,
+  llmos__inference__v1__score_function__enum_values_by_name,
+  1,
+  llmos__inference__v1__score_function__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCMethodDescriptor llmos__inference__v1__inference__method_descriptors[4] =
 {
   { "Generate", &llmos__inference__v1__generate_request__descriptor, &llmos__inference__v1__generate_response__descriptor },
   { "ClassifyTokens", &llmos__inference__v1__classify_tokens_request__descriptor, &llmos__inference__v1__classify_tokens_response__descriptor },
+  { "ClassifySequence", &llmos__inference__v1__classify_sequence_request__descriptor, &llmos__inference__v1__classify_sequence_response__descriptor },
+  { "LoadModel", &llmos__inference__v1__load_model_request__descriptor, &llmos__inference__v1__load_model_response__descriptor },
 };
 const unsigned llmos__inference__v1__inference__method_indices_by_name[] = {
+  2,        /* ClassifySequence */
   1,        /* ClassifyTokens */
-  0         /* Generate */
+  0,        /* Generate */
+  3         /* LoadModel */
 };
 const ProtobufCServiceDescriptor llmos__inference__v1__inference__descriptor =
 {
@@ -1315,7 +1997,7 @@ const ProtobufCServiceDescriptor llmos__inference__v1__inference__descriptor =
   "Inference",
   "Llmos__Inference__V1__Inference",
   "llmos.inference.v1",
-  2,
+  4,
   llmos__inference__v1__inference__method_descriptors,
   llmos__inference__v1__inference__method_indices_by_name
 };
@@ -1334,6 +2016,22 @@ void llmos__inference__v1__inference__classify_tokens(ProtobufCService *service,
 {
   assert(service->descriptor == &llmos__inference__v1__inference__descriptor);
   service->invoke(service, 1, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void llmos__inference__v1__inference__classify_sequence(ProtobufCService *service,
+                                                        const Llmos__Inference__V1__ClassifySequenceRequest *input,
+                                                        Llmos__Inference__V1__ClassifySequenceResponse_Closure closure,
+                                                        void *closure_data)
+{
+  assert(service->descriptor == &llmos__inference__v1__inference__descriptor);
+  service->invoke(service, 2, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void llmos__inference__v1__inference__load_model(ProtobufCService *service,
+                                                 const Llmos__Inference__V1__LoadModelRequest *input,
+                                                 Llmos__Inference__V1__LoadModelResponse_Closure closure,
+                                                 void *closure_data)
+{
+  assert(service->descriptor == &llmos__inference__v1__inference__descriptor);
+  service->invoke(service, 3, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void llmos__inference__v1__inference__init (Llmos__Inference__V1__Inference_Service *service,
                                             Llmos__Inference__V1__Inference_ServiceDestroy destroy)

@@ -368,6 +368,96 @@ void   llmos__tokenizer__v1__render_chat_response__free_unpacked
   assert(message->base.descriptor == &llmos__tokenizer__v1__render_chat_response__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   llmos__tokenizer__v1__load_model_request__init
+                     (Llmos__Tokenizer__V1__LoadModelRequest         *message)
+{
+  static const Llmos__Tokenizer__V1__LoadModelRequest init_value = LLMOS__TOKENIZER__V1__LOAD_MODEL_REQUEST__INIT;
+  *message = init_value;
+}
+size_t llmos__tokenizer__v1__load_model_request__get_packed_size
+                     (const Llmos__Tokenizer__V1__LoadModelRequest *message)
+{
+  assert(message->base.descriptor == &llmos__tokenizer__v1__load_model_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t llmos__tokenizer__v1__load_model_request__pack
+                     (const Llmos__Tokenizer__V1__LoadModelRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &llmos__tokenizer__v1__load_model_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t llmos__tokenizer__v1__load_model_request__pack_to_buffer
+                     (const Llmos__Tokenizer__V1__LoadModelRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &llmos__tokenizer__v1__load_model_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Llmos__Tokenizer__V1__LoadModelRequest *
+       llmos__tokenizer__v1__load_model_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Llmos__Tokenizer__V1__LoadModelRequest *)
+     protobuf_c_message_unpack (&llmos__tokenizer__v1__load_model_request__descriptor,
+                                allocator, len, data);
+}
+void   llmos__tokenizer__v1__load_model_request__free_unpacked
+                     (Llmos__Tokenizer__V1__LoadModelRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &llmos__tokenizer__v1__load_model_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   llmos__tokenizer__v1__load_model_response__init
+                     (Llmos__Tokenizer__V1__LoadModelResponse         *message)
+{
+  static const Llmos__Tokenizer__V1__LoadModelResponse init_value = LLMOS__TOKENIZER__V1__LOAD_MODEL_RESPONSE__INIT;
+  *message = init_value;
+}
+size_t llmos__tokenizer__v1__load_model_response__get_packed_size
+                     (const Llmos__Tokenizer__V1__LoadModelResponse *message)
+{
+  assert(message->base.descriptor == &llmos__tokenizer__v1__load_model_response__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t llmos__tokenizer__v1__load_model_response__pack
+                     (const Llmos__Tokenizer__V1__LoadModelResponse *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &llmos__tokenizer__v1__load_model_response__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t llmos__tokenizer__v1__load_model_response__pack_to_buffer
+                     (const Llmos__Tokenizer__V1__LoadModelResponse *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &llmos__tokenizer__v1__load_model_response__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Llmos__Tokenizer__V1__LoadModelResponse *
+       llmos__tokenizer__v1__load_model_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Llmos__Tokenizer__V1__LoadModelResponse *)
+     protobuf_c_message_unpack (&llmos__tokenizer__v1__load_model_response__descriptor,
+                                allocator, len, data);
+}
+void   llmos__tokenizer__v1__load_model_response__free_unpacked
+                     (Llmos__Tokenizer__V1__LoadModelResponse *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &llmos__tokenizer__v1__load_model_response__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 static const ProtobufCFieldDescriptor llmos__tokenizer__v1__encode_request__field_descriptors[6] =
 {
   {
@@ -893,15 +983,106 @@ const ProtobufCMessageDescriptor llmos__tokenizer__v1__render_chat_response__des
   (ProtobufCMessageInit) llmos__tokenizer__v1__render_chat_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCMethodDescriptor llmos__tokenizer__v1__tokenizer__method_descriptors[3] =
+static const ProtobufCFieldDescriptor llmos__tokenizer__v1__load_model_request__field_descriptors[1] =
+{
+  {
+    "model",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Tokenizer__V1__LoadModelRequest, model),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned llmos__tokenizer__v1__load_model_request__field_indices_by_name[] = {
+  0,   /* field[0] = model */
+};
+static const ProtobufCIntRange llmos__tokenizer__v1__load_model_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor llmos__tokenizer__v1__load_model_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "llmos.tokenizer.v1.LoadModelRequest",
+  "LoadModelRequest",
+  "Llmos__Tokenizer__V1__LoadModelRequest",
+  "llmos.tokenizer.v1",
+  sizeof(Llmos__Tokenizer__V1__LoadModelRequest),
+  1,
+  llmos__tokenizer__v1__load_model_request__field_descriptors,
+  llmos__tokenizer__v1__load_model_request__field_indices_by_name,
+  1,  llmos__tokenizer__v1__load_model_request__number_ranges,
+  (ProtobufCMessageInit) llmos__tokenizer__v1__load_model_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor llmos__tokenizer__v1__load_model_response__field_descriptors[2] =
+{
+  {
+    "name",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Tokenizer__V1__LoadModelResponse, name),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "version",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Llmos__Tokenizer__V1__LoadModelResponse, version),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned llmos__tokenizer__v1__load_model_response__field_indices_by_name[] = {
+  0,   /* field[0] = name */
+  1,   /* field[1] = version */
+};
+static const ProtobufCIntRange llmos__tokenizer__v1__load_model_response__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor llmos__tokenizer__v1__load_model_response__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "llmos.tokenizer.v1.LoadModelResponse",
+  "LoadModelResponse",
+  "Llmos__Tokenizer__V1__LoadModelResponse",
+  "llmos.tokenizer.v1",
+  sizeof(Llmos__Tokenizer__V1__LoadModelResponse),
+  2,
+  llmos__tokenizer__v1__load_model_response__field_descriptors,
+  llmos__tokenizer__v1__load_model_response__field_indices_by_name,
+  1,  llmos__tokenizer__v1__load_model_response__number_ranges,
+  (ProtobufCMessageInit) llmos__tokenizer__v1__load_model_response__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCMethodDescriptor llmos__tokenizer__v1__tokenizer__method_descriptors[4] =
 {
   { "Encode", &llmos__tokenizer__v1__encode_request__descriptor, &llmos__tokenizer__v1__encode_response__descriptor },
   { "Decode", &llmos__tokenizer__v1__decode_request__descriptor, &llmos__tokenizer__v1__decode_response__descriptor },
   { "RenderChat", &llmos__tokenizer__v1__render_chat_request__descriptor, &llmos__tokenizer__v1__render_chat_response__descriptor },
+  { "LoadModel", &llmos__tokenizer__v1__load_model_request__descriptor, &llmos__tokenizer__v1__load_model_response__descriptor },
 };
 const unsigned llmos__tokenizer__v1__tokenizer__method_indices_by_name[] = {
   1,        /* Decode */
   0,        /* Encode */
+  3,        /* LoadModel */
   2         /* RenderChat */
 };
 const ProtobufCServiceDescriptor llmos__tokenizer__v1__tokenizer__descriptor =
@@ -911,7 +1092,7 @@ const ProtobufCServiceDescriptor llmos__tokenizer__v1__tokenizer__descriptor =
   "Tokenizer",
   "Llmos__Tokenizer__V1__Tokenizer",
   "llmos.tokenizer.v1",
-  3,
+  4,
   llmos__tokenizer__v1__tokenizer__method_descriptors,
   llmos__tokenizer__v1__tokenizer__method_indices_by_name
 };
@@ -938,6 +1119,14 @@ void llmos__tokenizer__v1__tokenizer__render_chat(ProtobufCService *service,
 {
   assert(service->descriptor == &llmos__tokenizer__v1__tokenizer__descriptor);
   service->invoke(service, 2, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
+}
+void llmos__tokenizer__v1__tokenizer__load_model(ProtobufCService *service,
+                                                 const Llmos__Tokenizer__V1__LoadModelRequest *input,
+                                                 Llmos__Tokenizer__V1__LoadModelResponse_Closure closure,
+                                                 void *closure_data)
+{
+  assert(service->descriptor == &llmos__tokenizer__v1__tokenizer__descriptor);
+  service->invoke(service, 3, (const ProtobufCMessage *) input, (ProtobufCClosure) closure, closure_data);
 }
 void llmos__tokenizer__v1__tokenizer__init (Llmos__Tokenizer__V1__Tokenizer_Service *service,
                                             Llmos__Tokenizer__V1__Tokenizer_ServiceDestroy destroy)

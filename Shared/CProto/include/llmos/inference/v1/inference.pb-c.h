@@ -27,6 +27,13 @@ typedef struct Llmos__Inference__V1__TokenWindow Llmos__Inference__V1__TokenWind
 typedef struct Llmos__Inference__V1__Entity Llmos__Inference__V1__Entity;
 typedef struct Llmos__Inference__V1__Entities Llmos__Inference__V1__Entities;
 typedef struct Llmos__Inference__V1__ClassifyTokensResponse Llmos__Inference__V1__ClassifyTokensResponse;
+typedef struct Llmos__Inference__V1__ClassifySequenceRequest Llmos__Inference__V1__ClassifySequenceRequest;
+typedef struct Llmos__Inference__V1__TokenSequence Llmos__Inference__V1__TokenSequence;
+typedef struct Llmos__Inference__V1__LabelScore Llmos__Inference__V1__LabelScore;
+typedef struct Llmos__Inference__V1__LabelScores Llmos__Inference__V1__LabelScores;
+typedef struct Llmos__Inference__V1__ClassifySequenceResponse Llmos__Inference__V1__ClassifySequenceResponse;
+typedef struct Llmos__Inference__V1__LoadModelRequest Llmos__Inference__V1__LoadModelRequest;
+typedef struct Llmos__Inference__V1__LoadModelResponse Llmos__Inference__V1__LoadModelResponse;
 
 
 /* --- enums --- */
@@ -58,6 +65,19 @@ typedef enum _Llmos__Inference__V1__AggregationStrategy {
   LLMOS__INFERENCE__V1__AGGREGATION_STRATEGY__AGGREGATION_STRATEGY_MAX = 5
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(LLMOS__INFERENCE__V1__AGGREGATION_STRATEGY)
 } Llmos__Inference__V1__AggregationStrategy;
+/*
+ * What makes scores of logits, as in Hugging Face's text-classification pipeline.
+ */
+typedef enum _Llmos__Inference__V1__ScoreFunction {
+  /*
+   * By the model: none for regression, sigmoid for several labels at once or a single one, softmax else.
+   */
+  LLMOS__INFERENCE__V1__SCORE_FUNCTION__SCORE_FUNCTION_UNSPECIFIED = 0,
+  LLMOS__INFERENCE__V1__SCORE_FUNCTION__SCORE_FUNCTION_NONE = 1,
+  LLMOS__INFERENCE__V1__SCORE_FUNCTION__SCORE_FUNCTION_SIGMOID = 2,
+  LLMOS__INFERENCE__V1__SCORE_FUNCTION__SCORE_FUNCTION_SOFTMAX = 3
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(LLMOS__INFERENCE__V1__SCORE_FUNCTION)
+} Llmos__Inference__V1__ScoreFunction;
 
 /* --- messages --- */
 
@@ -287,6 +307,103 @@ struct  Llmos__Inference__V1__ClassifyTokensResponse
     , 0,NULL }
 
 
+struct  Llmos__Inference__V1__ClassifySequenceRequest
+{
+  ProtobufCMessage base;
+  char *model;
+  size_t n_texts;
+  Llmos__Inference__V1__TokenSequence **texts;
+  Llmos__Inference__V1__ScoreFunction score_function;
+  /*
+   * The most labels to return for each text; 0: all.
+   */
+  uint32_t top_k;
+};
+#define LLMOS__INFERENCE__V1__CLASSIFY_SEQUENCE_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&llmos__inference__v1__classify_sequence_request__descriptor) \
+    , (char *)protobuf_c_empty_string, 0,NULL, LLMOS__INFERENCE__V1__SCORE_FUNCTION__SCORE_FUNCTION_UNSPECIFIED, 0 }
+
+
+/*
+ * A text's tokens with the special ones, at most the model's context.
+ */
+struct  Llmos__Inference__V1__TokenSequence
+{
+  ProtobufCMessage base;
+  size_t n_ids;
+  uint32_t *ids;
+};
+#define LLMOS__INFERENCE__V1__TOKEN_SEQUENCE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&llmos__inference__v1__token_sequence__descriptor) \
+    , 0,NULL }
+
+
+struct  Llmos__Inference__V1__LabelScore
+{
+  ProtobufCMessage base;
+  char *label;
+  float score;
+};
+#define LLMOS__INFERENCE__V1__LABEL_SCORE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&llmos__inference__v1__label_score__descriptor) \
+    , (char *)protobuf_c_empty_string, 0 }
+
+
+struct  Llmos__Inference__V1__LabelScores
+{
+  ProtobufCMessage base;
+  /*
+   * The highest score first.
+   */
+  size_t n_labels;
+  Llmos__Inference__V1__LabelScore **labels;
+};
+#define LLMOS__INFERENCE__V1__LABEL_SCORES__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&llmos__inference__v1__label_scores__descriptor) \
+    , 0,NULL }
+
+
+struct  Llmos__Inference__V1__ClassifySequenceResponse
+{
+  ProtobufCMessage base;
+  /*
+   * One per text, in order.
+   */
+  size_t n_texts;
+  Llmos__Inference__V1__LabelScores **texts;
+};
+#define LLMOS__INFERENCE__V1__CLASSIFY_SEQUENCE_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&llmos__inference__v1__classify_sequence_response__descriptor) \
+    , 0,NULL }
+
+
+struct  Llmos__Inference__V1__LoadModelRequest
+{
+  ProtobufCMessage base;
+  /*
+   * A model's name, version or alias.
+   */
+  char *model;
+};
+#define LLMOS__INFERENCE__V1__LOAD_MODEL_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&llmos__inference__v1__load_model_request__descriptor) \
+    , (char *)protobuf_c_empty_string }
+
+
+struct  Llmos__Inference__V1__LoadModelResponse
+{
+  ProtobufCMessage base;
+  /*
+   * What is served under that name.
+   */
+  char *name;
+  uint32_t version;
+};
+#define LLMOS__INFERENCE__V1__LOAD_MODEL_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&llmos__inference__v1__load_model_response__descriptor) \
+    , (char *)protobuf_c_empty_string, 0 }
+
+
 /* Llmos__Inference__V1__GenerateRequest methods */
 void   llmos__inference__v1__generate_request__init
                      (Llmos__Inference__V1__GenerateRequest         *message);
@@ -496,6 +613,139 @@ Llmos__Inference__V1__ClassifyTokensResponse *
 void   llmos__inference__v1__classify_tokens_response__free_unpacked
                      (Llmos__Inference__V1__ClassifyTokensResponse *message,
                       ProtobufCAllocator *allocator);
+/* Llmos__Inference__V1__ClassifySequenceRequest methods */
+void   llmos__inference__v1__classify_sequence_request__init
+                     (Llmos__Inference__V1__ClassifySequenceRequest         *message);
+size_t llmos__inference__v1__classify_sequence_request__get_packed_size
+                     (const Llmos__Inference__V1__ClassifySequenceRequest   *message);
+size_t llmos__inference__v1__classify_sequence_request__pack
+                     (const Llmos__Inference__V1__ClassifySequenceRequest   *message,
+                      uint8_t             *out);
+size_t llmos__inference__v1__classify_sequence_request__pack_to_buffer
+                     (const Llmos__Inference__V1__ClassifySequenceRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Llmos__Inference__V1__ClassifySequenceRequest *
+       llmos__inference__v1__classify_sequence_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   llmos__inference__v1__classify_sequence_request__free_unpacked
+                     (Llmos__Inference__V1__ClassifySequenceRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Llmos__Inference__V1__TokenSequence methods */
+void   llmos__inference__v1__token_sequence__init
+                     (Llmos__Inference__V1__TokenSequence         *message);
+size_t llmos__inference__v1__token_sequence__get_packed_size
+                     (const Llmos__Inference__V1__TokenSequence   *message);
+size_t llmos__inference__v1__token_sequence__pack
+                     (const Llmos__Inference__V1__TokenSequence   *message,
+                      uint8_t             *out);
+size_t llmos__inference__v1__token_sequence__pack_to_buffer
+                     (const Llmos__Inference__V1__TokenSequence   *message,
+                      ProtobufCBuffer     *buffer);
+Llmos__Inference__V1__TokenSequence *
+       llmos__inference__v1__token_sequence__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   llmos__inference__v1__token_sequence__free_unpacked
+                     (Llmos__Inference__V1__TokenSequence *message,
+                      ProtobufCAllocator *allocator);
+/* Llmos__Inference__V1__LabelScore methods */
+void   llmos__inference__v1__label_score__init
+                     (Llmos__Inference__V1__LabelScore         *message);
+size_t llmos__inference__v1__label_score__get_packed_size
+                     (const Llmos__Inference__V1__LabelScore   *message);
+size_t llmos__inference__v1__label_score__pack
+                     (const Llmos__Inference__V1__LabelScore   *message,
+                      uint8_t             *out);
+size_t llmos__inference__v1__label_score__pack_to_buffer
+                     (const Llmos__Inference__V1__LabelScore   *message,
+                      ProtobufCBuffer     *buffer);
+Llmos__Inference__V1__LabelScore *
+       llmos__inference__v1__label_score__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   llmos__inference__v1__label_score__free_unpacked
+                     (Llmos__Inference__V1__LabelScore *message,
+                      ProtobufCAllocator *allocator);
+/* Llmos__Inference__V1__LabelScores methods */
+void   llmos__inference__v1__label_scores__init
+                     (Llmos__Inference__V1__LabelScores         *message);
+size_t llmos__inference__v1__label_scores__get_packed_size
+                     (const Llmos__Inference__V1__LabelScores   *message);
+size_t llmos__inference__v1__label_scores__pack
+                     (const Llmos__Inference__V1__LabelScores   *message,
+                      uint8_t             *out);
+size_t llmos__inference__v1__label_scores__pack_to_buffer
+                     (const Llmos__Inference__V1__LabelScores   *message,
+                      ProtobufCBuffer     *buffer);
+Llmos__Inference__V1__LabelScores *
+       llmos__inference__v1__label_scores__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   llmos__inference__v1__label_scores__free_unpacked
+                     (Llmos__Inference__V1__LabelScores *message,
+                      ProtobufCAllocator *allocator);
+/* Llmos__Inference__V1__ClassifySequenceResponse methods */
+void   llmos__inference__v1__classify_sequence_response__init
+                     (Llmos__Inference__V1__ClassifySequenceResponse         *message);
+size_t llmos__inference__v1__classify_sequence_response__get_packed_size
+                     (const Llmos__Inference__V1__ClassifySequenceResponse   *message);
+size_t llmos__inference__v1__classify_sequence_response__pack
+                     (const Llmos__Inference__V1__ClassifySequenceResponse   *message,
+                      uint8_t             *out);
+size_t llmos__inference__v1__classify_sequence_response__pack_to_buffer
+                     (const Llmos__Inference__V1__ClassifySequenceResponse   *message,
+                      ProtobufCBuffer     *buffer);
+Llmos__Inference__V1__ClassifySequenceResponse *
+       llmos__inference__v1__classify_sequence_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   llmos__inference__v1__classify_sequence_response__free_unpacked
+                     (Llmos__Inference__V1__ClassifySequenceResponse *message,
+                      ProtobufCAllocator *allocator);
+/* Llmos__Inference__V1__LoadModelRequest methods */
+void   llmos__inference__v1__load_model_request__init
+                     (Llmos__Inference__V1__LoadModelRequest         *message);
+size_t llmos__inference__v1__load_model_request__get_packed_size
+                     (const Llmos__Inference__V1__LoadModelRequest   *message);
+size_t llmos__inference__v1__load_model_request__pack
+                     (const Llmos__Inference__V1__LoadModelRequest   *message,
+                      uint8_t             *out);
+size_t llmos__inference__v1__load_model_request__pack_to_buffer
+                     (const Llmos__Inference__V1__LoadModelRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Llmos__Inference__V1__LoadModelRequest *
+       llmos__inference__v1__load_model_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   llmos__inference__v1__load_model_request__free_unpacked
+                     (Llmos__Inference__V1__LoadModelRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Llmos__Inference__V1__LoadModelResponse methods */
+void   llmos__inference__v1__load_model_response__init
+                     (Llmos__Inference__V1__LoadModelResponse         *message);
+size_t llmos__inference__v1__load_model_response__get_packed_size
+                     (const Llmos__Inference__V1__LoadModelResponse   *message);
+size_t llmos__inference__v1__load_model_response__pack
+                     (const Llmos__Inference__V1__LoadModelResponse   *message,
+                      uint8_t             *out);
+size_t llmos__inference__v1__load_model_response__pack_to_buffer
+                     (const Llmos__Inference__V1__LoadModelResponse   *message,
+                      ProtobufCBuffer     *buffer);
+Llmos__Inference__V1__LoadModelResponse *
+       llmos__inference__v1__load_model_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   llmos__inference__v1__load_model_response__free_unpacked
+                     (Llmos__Inference__V1__LoadModelResponse *message,
+                      ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
 typedef void (*Llmos__Inference__V1__GenerateRequest_Closure)
@@ -531,6 +781,27 @@ typedef void (*Llmos__Inference__V1__Entities_Closure)
 typedef void (*Llmos__Inference__V1__ClassifyTokensResponse_Closure)
                  (const Llmos__Inference__V1__ClassifyTokensResponse *message,
                   void *closure_data);
+typedef void (*Llmos__Inference__V1__ClassifySequenceRequest_Closure)
+                 (const Llmos__Inference__V1__ClassifySequenceRequest *message,
+                  void *closure_data);
+typedef void (*Llmos__Inference__V1__TokenSequence_Closure)
+                 (const Llmos__Inference__V1__TokenSequence *message,
+                  void *closure_data);
+typedef void (*Llmos__Inference__V1__LabelScore_Closure)
+                 (const Llmos__Inference__V1__LabelScore *message,
+                  void *closure_data);
+typedef void (*Llmos__Inference__V1__LabelScores_Closure)
+                 (const Llmos__Inference__V1__LabelScores *message,
+                  void *closure_data);
+typedef void (*Llmos__Inference__V1__ClassifySequenceResponse_Closure)
+                 (const Llmos__Inference__V1__ClassifySequenceResponse *message,
+                  void *closure_data);
+typedef void (*Llmos__Inference__V1__LoadModelRequest_Closure)
+                 (const Llmos__Inference__V1__LoadModelRequest *message,
+                  void *closure_data);
+typedef void (*Llmos__Inference__V1__LoadModelResponse_Closure)
+                 (const Llmos__Inference__V1__LoadModelResponse *message,
+                  void *closure_data);
 
 /* --- services --- */
 
@@ -546,6 +817,14 @@ struct Llmos__Inference__V1__Inference_Service
                           const Llmos__Inference__V1__ClassifyTokensRequest *input,
                           Llmos__Inference__V1__ClassifyTokensResponse_Closure closure,
                           void *closure_data);
+  void (*classify_sequence)(Llmos__Inference__V1__Inference_Service *service,
+                            const Llmos__Inference__V1__ClassifySequenceRequest *input,
+                            Llmos__Inference__V1__ClassifySequenceResponse_Closure closure,
+                            void *closure_data);
+  void (*load_model)(Llmos__Inference__V1__Inference_Service *service,
+                     const Llmos__Inference__V1__LoadModelRequest *input,
+                     Llmos__Inference__V1__LoadModelResponse_Closure closure,
+                     void *closure_data);
 };
 typedef void (*Llmos__Inference__V1__Inference_ServiceDestroy)(Llmos__Inference__V1__Inference_Service *);
 void llmos__inference__v1__inference__init (Llmos__Inference__V1__Inference_Service *service,
@@ -555,7 +834,9 @@ void llmos__inference__v1__inference__init (Llmos__Inference__V1__Inference_Serv
 #define LLMOS__INFERENCE__V1__INFERENCE__INIT(function_prefix__) \
     { LLMOS__INFERENCE__V1__INFERENCE__BASE_INIT,\
       function_prefix__ ## generate,\
-      function_prefix__ ## classify_tokens  }
+      function_prefix__ ## classify_tokens,\
+      function_prefix__ ## classify_sequence,\
+      function_prefix__ ## load_model  }
 void llmos__inference__v1__inference__generate(ProtobufCService *service,
                                                const Llmos__Inference__V1__GenerateRequest *input,
                                                Llmos__Inference__V1__GenerateResponse_Closure closure,
@@ -564,11 +845,20 @@ void llmos__inference__v1__inference__classify_tokens(ProtobufCService *service,
                                                       const Llmos__Inference__V1__ClassifyTokensRequest *input,
                                                       Llmos__Inference__V1__ClassifyTokensResponse_Closure closure,
                                                       void *closure_data);
+void llmos__inference__v1__inference__classify_sequence(ProtobufCService *service,
+                                                        const Llmos__Inference__V1__ClassifySequenceRequest *input,
+                                                        Llmos__Inference__V1__ClassifySequenceResponse_Closure closure,
+                                                        void *closure_data);
+void llmos__inference__v1__inference__load_model(ProtobufCService *service,
+                                                 const Llmos__Inference__V1__LoadModelRequest *input,
+                                                 Llmos__Inference__V1__LoadModelResponse_Closure closure,
+                                                 void *closure_data);
 
 /* --- descriptors --- */
 
 extern const ProtobufCEnumDescriptor    llmos__inference__v1__finish_reason__descriptor;
 extern const ProtobufCEnumDescriptor    llmos__inference__v1__aggregation_strategy__descriptor;
+extern const ProtobufCEnumDescriptor    llmos__inference__v1__score_function__descriptor;
 extern const ProtobufCMessageDescriptor llmos__inference__v1__generate_request__descriptor;
 extern const ProtobufCMessageDescriptor llmos__inference__v1__sampling__descriptor;
 extern const ProtobufCMessageDescriptor llmos__inference__v1__generate_response__descriptor;
@@ -580,6 +870,13 @@ extern const ProtobufCMessageDescriptor llmos__inference__v1__token_window__desc
 extern const ProtobufCMessageDescriptor llmos__inference__v1__entity__descriptor;
 extern const ProtobufCMessageDescriptor llmos__inference__v1__entities__descriptor;
 extern const ProtobufCMessageDescriptor llmos__inference__v1__classify_tokens_response__descriptor;
+extern const ProtobufCMessageDescriptor llmos__inference__v1__classify_sequence_request__descriptor;
+extern const ProtobufCMessageDescriptor llmos__inference__v1__token_sequence__descriptor;
+extern const ProtobufCMessageDescriptor llmos__inference__v1__label_score__descriptor;
+extern const ProtobufCMessageDescriptor llmos__inference__v1__label_scores__descriptor;
+extern const ProtobufCMessageDescriptor llmos__inference__v1__classify_sequence_response__descriptor;
+extern const ProtobufCMessageDescriptor llmos__inference__v1__load_model_request__descriptor;
+extern const ProtobufCMessageDescriptor llmos__inference__v1__load_model_response__descriptor;
 extern const ProtobufCServiceDescriptor llmos__inference__v1__inference__descriptor;
 
 PROTOBUF_C__END_DECLS

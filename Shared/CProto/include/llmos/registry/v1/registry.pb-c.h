@@ -87,7 +87,7 @@ struct  Llmos__Registry__V1__ModelVersion
    */
   char *digest;
   /*
-   * "text-generation" or "token-classification".
+   * "text-generation", "token-classification" or "text-classification".
    */
   char *task;
   /*

@@ -24,6 +24,8 @@ typedef struct Llmos__Tokenizer__V1__DecodeResponse Llmos__Tokenizer__V1__Decode
 typedef struct Llmos__Tokenizer__V1__ChatMessage Llmos__Tokenizer__V1__ChatMessage;
 typedef struct Llmos__Tokenizer__V1__RenderChatRequest Llmos__Tokenizer__V1__RenderChatRequest;
 typedef struct Llmos__Tokenizer__V1__RenderChatResponse Llmos__Tokenizer__V1__RenderChatResponse;
+typedef struct Llmos__Tokenizer__V1__LoadModelRequest Llmos__Tokenizer__V1__LoadModelRequest;
+typedef struct Llmos__Tokenizer__V1__LoadModelResponse Llmos__Tokenizer__V1__LoadModelResponse;
 
 
 /* --- enums --- */
@@ -172,6 +174,33 @@ struct  Llmos__Tokenizer__V1__RenderChatResponse
 #define LLMOS__TOKENIZER__V1__RENDER_CHAT_RESPONSE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&llmos__tokenizer__v1__render_chat_response__descriptor) \
     , (char *)protobuf_c_empty_string, 0,NULL }
+
+
+struct  Llmos__Tokenizer__V1__LoadModelRequest
+{
+  ProtobufCMessage base;
+  /*
+   * A model's name, version or alias.
+   */
+  char *model;
+};
+#define LLMOS__TOKENIZER__V1__LOAD_MODEL_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&llmos__tokenizer__v1__load_model_request__descriptor) \
+    , (char *)protobuf_c_empty_string }
+
+
+struct  Llmos__Tokenizer__V1__LoadModelResponse
+{
+  ProtobufCMessage base;
+  /*
+   * What is served under that name.
+   */
+  char *name;
+  uint32_t version;
+};
+#define LLMOS__TOKENIZER__V1__LOAD_MODEL_RESPONSE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&llmos__tokenizer__v1__load_model_response__descriptor) \
+    , (char *)protobuf_c_empty_string, 0 }
 
 
 /* Llmos__Tokenizer__V1__EncodeRequest methods */
@@ -326,6 +355,44 @@ Llmos__Tokenizer__V1__RenderChatResponse *
 void   llmos__tokenizer__v1__render_chat_response__free_unpacked
                      (Llmos__Tokenizer__V1__RenderChatResponse *message,
                       ProtobufCAllocator *allocator);
+/* Llmos__Tokenizer__V1__LoadModelRequest methods */
+void   llmos__tokenizer__v1__load_model_request__init
+                     (Llmos__Tokenizer__V1__LoadModelRequest         *message);
+size_t llmos__tokenizer__v1__load_model_request__get_packed_size
+                     (const Llmos__Tokenizer__V1__LoadModelRequest   *message);
+size_t llmos__tokenizer__v1__load_model_request__pack
+                     (const Llmos__Tokenizer__V1__LoadModelRequest   *message,
+                      uint8_t             *out);
+size_t llmos__tokenizer__v1__load_model_request__pack_to_buffer
+                     (const Llmos__Tokenizer__V1__LoadModelRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Llmos__Tokenizer__V1__LoadModelRequest *
+       llmos__tokenizer__v1__load_model_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   llmos__tokenizer__v1__load_model_request__free_unpacked
+                     (Llmos__Tokenizer__V1__LoadModelRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Llmos__Tokenizer__V1__LoadModelResponse methods */
+void   llmos__tokenizer__v1__load_model_response__init
+                     (Llmos__Tokenizer__V1__LoadModelResponse         *message);
+size_t llmos__tokenizer__v1__load_model_response__get_packed_size
+                     (const Llmos__Tokenizer__V1__LoadModelResponse   *message);
+size_t llmos__tokenizer__v1__load_model_response__pack
+                     (const Llmos__Tokenizer__V1__LoadModelResponse   *message,
+                      uint8_t             *out);
+size_t llmos__tokenizer__v1__load_model_response__pack_to_buffer
+                     (const Llmos__Tokenizer__V1__LoadModelResponse   *message,
+                      ProtobufCBuffer     *buffer);
+Llmos__Tokenizer__V1__LoadModelResponse *
+       llmos__tokenizer__v1__load_model_response__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   llmos__tokenizer__v1__load_model_response__free_unpacked
+                     (Llmos__Tokenizer__V1__LoadModelResponse *message,
+                      ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
 typedef void (*Llmos__Tokenizer__V1__EncodeRequest_Closure)
@@ -352,6 +419,12 @@ typedef void (*Llmos__Tokenizer__V1__RenderChatRequest_Closure)
 typedef void (*Llmos__Tokenizer__V1__RenderChatResponse_Closure)
                  (const Llmos__Tokenizer__V1__RenderChatResponse *message,
                   void *closure_data);
+typedef void (*Llmos__Tokenizer__V1__LoadModelRequest_Closure)
+                 (const Llmos__Tokenizer__V1__LoadModelRequest *message,
+                  void *closure_data);
+typedef void (*Llmos__Tokenizer__V1__LoadModelResponse_Closure)
+                 (const Llmos__Tokenizer__V1__LoadModelResponse *message,
+                  void *closure_data);
 
 /* --- services --- */
 
@@ -371,6 +444,10 @@ struct Llmos__Tokenizer__V1__Tokenizer_Service
                       const Llmos__Tokenizer__V1__RenderChatRequest *input,
                       Llmos__Tokenizer__V1__RenderChatResponse_Closure closure,
                       void *closure_data);
+  void (*load_model)(Llmos__Tokenizer__V1__Tokenizer_Service *service,
+                     const Llmos__Tokenizer__V1__LoadModelRequest *input,
+                     Llmos__Tokenizer__V1__LoadModelResponse_Closure closure,
+                     void *closure_data);
 };
 typedef void (*Llmos__Tokenizer__V1__Tokenizer_ServiceDestroy)(Llmos__Tokenizer__V1__Tokenizer_Service *);
 void llmos__tokenizer__v1__tokenizer__init (Llmos__Tokenizer__V1__Tokenizer_Service *service,
@@ -381,7 +458,8 @@ void llmos__tokenizer__v1__tokenizer__init (Llmos__Tokenizer__V1__Tokenizer_Serv
     { LLMOS__TOKENIZER__V1__TOKENIZER__BASE_INIT,\
       function_prefix__ ## encode,\
       function_prefix__ ## decode,\
-      function_prefix__ ## render_chat  }
+      function_prefix__ ## render_chat,\
+      function_prefix__ ## load_model  }
 void llmos__tokenizer__v1__tokenizer__encode(ProtobufCService *service,
                                              const Llmos__Tokenizer__V1__EncodeRequest *input,
                                              Llmos__Tokenizer__V1__EncodeResponse_Closure closure,
@@ -394,6 +472,10 @@ void llmos__tokenizer__v1__tokenizer__render_chat(ProtobufCService *service,
                                                   const Llmos__Tokenizer__V1__RenderChatRequest *input,
                                                   Llmos__Tokenizer__V1__RenderChatResponse_Closure closure,
                                                   void *closure_data);
+void llmos__tokenizer__v1__tokenizer__load_model(ProtobufCService *service,
+                                                 const Llmos__Tokenizer__V1__LoadModelRequest *input,
+                                                 Llmos__Tokenizer__V1__LoadModelResponse_Closure closure,
+                                                 void *closure_data);
 
 /* --- descriptors --- */
 
@@ -405,6 +487,8 @@ extern const ProtobufCMessageDescriptor llmos__tokenizer__v1__decode_response__d
 extern const ProtobufCMessageDescriptor llmos__tokenizer__v1__chat_message__descriptor;
 extern const ProtobufCMessageDescriptor llmos__tokenizer__v1__render_chat_request__descriptor;
 extern const ProtobufCMessageDescriptor llmos__tokenizer__v1__render_chat_response__descriptor;
+extern const ProtobufCMessageDescriptor llmos__tokenizer__v1__load_model_request__descriptor;
+extern const ProtobufCMessageDescriptor llmos__tokenizer__v1__load_model_response__descriptor;
 extern const ProtobufCServiceDescriptor llmos__tokenizer__v1__tokenizer__descriptor;
 
 PROTOBUF_C__END_DECLS
