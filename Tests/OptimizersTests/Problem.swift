@@ -163,6 +163,7 @@ struct Case: CustomStringConvertible {
     switch json["schedule"].text {
     case "linear": (decay, warmUp, total) = (.linear, .before(steps: 5), 45)
     case "constant": (decay, warmUp) = (.constant, .before(steps: 7))
+    case "cosine after warm-up": (decay, warmUp) = (.cosine(floor: 0), .before(steps: 8))
     case "cosine": (decay, warmUp, total) = (.cosine(floor: 0.05), .over(steps: 10), 40)
     default: (decay, warmUp) = (.constant, .before(steps: 0))
     }

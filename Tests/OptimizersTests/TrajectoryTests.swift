@@ -8,9 +8,9 @@ struct TrajectoryTests {
   static let tolerance = 1e-5
   private let threads = ThreadPool(threadCount: 2, isPinned: false)
 
-  @Test("every optimizer follows PyTorch's parameters for 50 steps", arguments: 0..<13)
+  @Test("every optimizer follows PyTorch's parameters for 50 steps", arguments: 0..<14)
   func committed(number: Int) throws {
-    try #require(Fixture.shared.cases.count == 13)
+    try #require(Fixture.shared.cases.count == 14)
     try compare(Fixture.shared.cases[number])
   }
 
@@ -20,7 +20,7 @@ struct TrajectoryTests {
   )
   func live() throws {
     let fixture = try Fixture.live()
-    #expect(fixture.cases.count == 13)
+    #expect(fixture.cases.count == 14)
     for test in fixture.cases {
       #expect(test.points.count == 50)
       try compare(test)

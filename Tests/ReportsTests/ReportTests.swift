@@ -196,6 +196,8 @@ struct LearningCurveTests {
     #expect(elements.curves.count == 2)
     #expect(elements.curves[0].filter { $0 == "L" }.count == 40)
     #expect(curve([loss]).svg.contains("prefers-color-scheme:dark"))
+    let many = (0..<20).map { Series(name: "run \($0)", axis: .loss, points: loss.points) }
+    #expect(try Elements(curve(many).svg).curves.count == ReportLimits.curvesMax)
   }
 
   @Test("names are escaped and cannot add elements")

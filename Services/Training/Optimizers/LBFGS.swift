@@ -44,8 +44,8 @@ package struct LBFGSOptions: Sendable, Equatable {
 /// L-BFGS, the algorithm of `torch.optim.LBFGS` (after minFunc): limited-memory curvature, an
 /// optional strong-Wolfe search, a closure that evaluates loss and gradient.
 ///
-/// One group of parameters, without weight decay. The state takes 8 bytes per element for each
-/// remembered move, and 16 besides; scalars are in double precision.
+/// One group of parameters, without weight decay. A state takes 8 bytes per element for each
+/// remembered move and 8 besides; a step takes up to 32 more. Scalars are in double precision.
 package final class LBFGS: StatefulOptimizer {
   /// Computes the loss of the parameters as they are and adds to the gradients, which are zero
   /// before; returns the loss.

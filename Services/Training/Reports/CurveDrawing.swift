@@ -10,10 +10,16 @@ struct CurveDrawing {
   private static let height = 420.0
   private static let left = 64.0
   private static let right = 64.0
-  private static let top = 72.0
   private static let bottom = 52.0
   /// Legend entries side by side.
   private static let legendColumns = 4
+  private static let legendRowHeight = 14.0
+
+  /// Where the plot begins, below heading, legend and the names of the axes.
+  private var top: Double {
+    let rows = (series.count + Self.legendColumns - 1) / Self.legendColumns
+    return 58 + Self.legendRowHeight * Double(max(1, rows))
+  }
 
   init(_ curve: LearningCurve) {
     self.curve = curve
@@ -57,7 +63,7 @@ struct CurveDrawing {
     let frame = "\(Self.width.short) \(Self.height.short)"
     let body = [heading, grid, axes, curves, legend].joined(separator: "\n")
     return """
-      <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \(frame)" role="img">
+      <svg class="learning-curve" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \(frame)" role="img">
       <title>\(curve.title.escapedForXML)</title>
       \(Self.style)
       \(body)
@@ -75,18 +81,28 @@ struct CurveDrawing {
     "#56b4e9", "#f28e2b", "#2fc79a", "#e79ac7", "#f0e442", "#bbbbbb", "#9ad0f5", "#dd7799",
   ]
 
+  /// Every rule names the drawing's class: the style of an SVG within a page holds for all of it.
   private static let style: String = {
-    func rules(_ colors: [String], text: String, line: String) -> String {
-      let series = colors.enumerated().map { ".c\($0.offset){stroke:\($0.element)}" }
-      return "text{fill:\(text)}.grid,.axis{stroke:\(line)}" + series.joined()
+    func rules(_ rules: [(String, String)]) -> String {
+      rules.map { ".learning-curve \($0){\($1)}" }.joined()
     }
+    func scheme(_ colors: [String], text: String, line: String) -> String {
+      let plain = [
+        ("text", "fill:\(text)"), (".grid", "stroke:\(line)"), (".axis", "stroke:\(line)"),
+      ]
+      return rules(plain + colors.enumerated().map { (".c\($0.offset)", "stroke:\($0.element)") })
+    }
+    let shapes = rules([
+      ("text", "font:12px system-ui,sans-serif"), (".title", "font-size:15px;font-weight:600"),
+      (".grid", "stroke-opacity:.35"),
+      (".curve", "fill:none;stroke-width:2;stroke-linejoin:round"),
+      (".metric", "stroke-dasharray:6 3"),
+    ])
     return """
       <style>
-      text{font:12px system-ui,sans-serif}.title{font-size:15px;font-weight:600}
-      .grid{stroke-opacity:.35}.curve{fill:none;stroke-width:2;stroke-linejoin:round}
-      .metric{stroke-dasharray:6 3}
-      \(rules(lightColors, text: "#222", line: "#888"))
-      @media(prefers-color-scheme:dark){\(rules(darkColors, text: "#ddd", line: "#999"))}
+      \(shapes)
+      \(scheme(lightColors, text: "#222", line: "#888"))
+      @media(prefers-color-scheme:dark){\(scheme(darkColors, text: "#ddd", line: "#999"))}
       </style>
       """
   }()
@@ -126,7 +142,7 @@ struct CurveDrawing {
 
   private func position(y value: Double, _ ticks: AxisTicks) -> Double {
     let share = (value - ticks.lower) / (ticks.upper - ticks.lower)
-    return Self.height - Self.bottom - share * (Self.height - Self.top - Self.bottom)
+    return Self.height - Self.bottom - share * (Self.height - top - Self.bottom)
   }
 
   private var grid: String {
@@ -160,14 +176,14 @@ struct CurveDrawing {
     name: String
   ) -> [String] {
     guard let ticks else { return [] }
-    var parts = [line((place, Self.top), (place, Self.height - Self.bottom), "axis")]
+    var parts = [line((place, top), (place, Self.height - Self.bottom), "axis")]
     for value in ticks.values {
       let y = position(y: value, ticks)
       parts.append(line((place, y), (place + 5 * outward, y), "axis"))
       let anchor = outward < 0 ? "end" : "start"
       parts.append(text(ticks.label(value), place + 8 * outward, y + 4, anchor: anchor))
     }
-    parts.append(text(name, place, Self.top - 10, anchor: "middle"))
+    parts.append(text(name, place, top - 10, anchor: "middle"))
     return parts
   }
 
@@ -206,7 +222,7 @@ struct CurveDrawing {
     let column = (Self.width - Self.left - Self.right) / Double(Self.legendColumns)
     return series.enumerated().map { index, series in
       let x = Self.left + column * Double(index % Self.legendColumns)
-      let y = 42 + 14 * Double(index / Self.legendColumns)
+      let y = 42 + Self.legendRowHeight * Double(index / Self.legendColumns)
       return """
         <path class="curve \(kind(series, index))" d="M\(x.short) \((y - 4).short)h22"/>
         \(text(series.name.excerpt, x + 28, y))

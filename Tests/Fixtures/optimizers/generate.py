@@ -10,7 +10,11 @@ import math
 import sys
 
 import torch
-from transformers import get_constant_schedule_with_warmup, get_linear_schedule_with_warmup
+from transformers import (
+    get_constant_schedule_with_warmup,
+    get_cosine_schedule_with_warmup,
+    get_linear_schedule_with_warmup,
+)
 
 STEPS = 50
 KEPT = range(1, STEPS + 1) if "--all" in sys.argv else [1, 2, 3, 5, 8, 13, 21, 34, 50]
@@ -73,6 +77,7 @@ def run(case):
         None: lambda: None,
         "linear": lambda: get_linear_schedule_with_warmup(optimizer, 5, 45),
         "constant": lambda: get_constant_schedule_with_warmup(optimizer, 7),
+        "cosine after warm-up": lambda: get_cosine_schedule_with_warmup(optimizer, 8, 50),
         "cosine": lambda: torch.optim.lr_scheduler.LambdaLR(optimizer, chat_schedule),
     }[case.get("schedule")]()
     points, rates, losses = {}, [], []
@@ -106,6 +111,7 @@ CASES = [
     {"name": "Adam with coupled decay", "algorithm": "adam", "rate": 0.05, "bias_rate": 0.1,
      "options": {"weight_decay": 0.1, "eps": 1e-6}},
     {"name": "AdamW", "algorithm": "adamw", "rate": 0.05},
+    {"name": "AdamW, cosine after warm-up", "algorithm": "adamw", "rate": 0.2, "schedule": "cosine after warm-up"},
     {"name": "AdamW, clipped, cosine with warm-up and floor", "algorithm": "adamw", "rate": 0.05, "clip": 0.05,
      "options": {"betas": [0.9, 0.95], "weight_decay": 0.1}, "schedule": "cosine"},
     {"name": "AdamW, linear with warm-up, two rates", "algorithm": "adamw", "rate": 0.1, "clip": 1.0,
