@@ -17,6 +17,16 @@ CK_CLONES void ck_convert_f16_f32(float *out, const uint16_t *x, size_t count) {
   }
 }
 
+// Adding half a unit of the last kept place less the tie's bit rounds to nearest, ties to even.
+CK_CLONES void ck_convert_f32_bf16(uint16_t *out, const float *x, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    const uint32_t bits = ck_f32_to_bits(x[i]);
+    const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+    const uint32_t quiet = bits >> 16 | 0x40u;  // NaN keeps its sign and stays NaN.
+    out[i] = (uint16_t)((bits & 0x7fffffffu) > 0x7f800000u ? quiet : rounded);
+  }
+}
+
 CK_CLONES void ck_add_f32(float *out, const float *a, const float *b, size_t count) {
   for (size_t i = 0; i < count; i++) out[i] = a[i] + b[i];
 }

@@ -8,18 +8,44 @@ protocol Architecture: Sendable {
   /// Reads the weights that `configuration` implies.
   init(_ configuration: ModelConfiguration, _ weights: inout WeightLoader) throws(ModelError)
 
-  /// The graph for at most `rows` tokens. Inputs: token ids and positions, `[rows]` u32, live.
-  /// Output: for a decoder the logits of the last token `[1, vocabulary]`, for a token classifier
-  /// those of every token `[rows, labels]`; f32.
-  func graph(rows: Int) throws(TensorError) -> Graph
+  /// Adds the model to a graph and returns its logits, f32: `[rows, vocabulary]` or `[rows, labels]`;
+  /// `[1, vocabulary]` for a decoder's graph that wants the last row only. Those of a text
+  /// classifier mean something in the first row of a sequence.
+  func logits(_ model: inout ModelGraph) throws(TensorError) -> Value
+}
+
+extension Architecture {
+  /// The inference graph for a sequence of at most `rows` tokens.
+  ///
+  /// Inputs: token ids and positions, `[rows]` u32, live. Output: the logits.
+  func graph(rows: Int) throws(TensorError) -> Graph {
+    var model = try ModelGraph(rows: rows)
+    model.graph.output(try logits(&model))
+    return model.graph
+  }
 }
 
 /// The architectures by the name in `config.json`.
 enum ArchitectureRegistry {
   static let table: [String: any Architecture.Type] = [
+    "BertForSequenceClassification": Bert.self,
     "BertForTokenClassification": Bert.self,
     "LlamaForCausalLM": Llama.self,
   ]
+
+  /// The type for `configuration`; throws `unsupported` when there is none.
+  static func type(
+    for configuration: ModelConfiguration
+  ) throws(ModelError) -> any Architecture.Type {
+    guard let type = table[configuration.architecture] else {
+      let known = table.keys.sorted().joined(separator: ", ")
+      throw ModelError(
+        .unsupported,
+        "architecture \(configuration.architecture) is not one of \(known)"
+      )
+    }
+    return type
+  }
 }
 
 /// A model in memory: its configuration, and a program per shape class.
@@ -46,13 +72,7 @@ struct LoadedModel: Sendable {
     } catch {
       throw ModelError(error)
     }
-    guard let type = ArchitectureRegistry.table[configuration.architecture] else {
-      let known = ArchitectureRegistry.table.keys.sorted().joined(separator: ", ")
-      throw ModelError(
-        .unsupported,
-        "architecture \(configuration.architecture) is not one of \(known)"
-      )
-    }
+    let type = try ArchitectureRegistry.type(for: configuration)
     guard configuration.task == task else {
       throw ModelError(
         .unsupported,

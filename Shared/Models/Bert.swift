@@ -1,13 +1,13 @@
 internal import Checkpoints
 internal import Tensors
 
-/// The BERT encoder with a classifier for each token.
+/// The BERT encoder with a classifier of each token, or of the text.
 ///
 /// LayerNorm after each block, exact GELU and absolute positions, after Devlin and others, "BERT:
 /// Pre-training of Deep Bidirectional Transformers for Language Understanding", 2018. All tokens
 /// belong to the first segment.
 struct Bert: Architecture {
-  private struct Norm {
+  private struct LayerNorm {
     let weight: Tensor  // [hidden]
     let bias: Tensor  // [hidden]
   }
@@ -17,18 +17,19 @@ struct Bert: Architecture {
     let k: Linear
     let v: Linear
     let o: Linear
-    let attentionNorm: Norm
+    let attentionNorm: LayerNorm
     let intermediate: Linear  // [intermediate, hidden]
     let output: Linear  // [hidden, intermediate]
-    let outputNorm: Norm
+    let outputNorm: LayerNorm
   }
 
   private let configuration: ModelConfiguration
   private let wordEmbedding: Tensor  // [vocabulary, hidden]
   private let positionEmbedding: Tensor  // [context, hidden]
   private let segmentEmbedding: Tensor  // [segments, hidden]
-  private let embeddingNorm: Norm
+  private let embeddingNorm: LayerNorm
   private let layers: [Layer]
+  private let pooler: Linear?  // [hidden, hidden], of a text classifier
   private let classifier: Linear  // [labels, hidden]
 
   init(_ configuration: ModelConfiguration, _ weights: inout WeightLoader) throws(ModelError) {
@@ -71,6 +72,10 @@ struct Bert: Architecture {
       layers.append(try Bert.layer("bert.encoder.layer.\(index)", configuration, &weights))
     }
     self.layers = layers
+    pooler =
+      configuration.task == .textClassification
+      ? try weights.linear("bert.pooler.dense", inputs: hidden, outputs: hidden, hasBias: true)
+      : nil
     classifier = try weights.linear(
       "classifier",
       inputs: hidden,
@@ -83,8 +88,8 @@ struct Bert: Architecture {
     _ name: String,
     _ hidden: Int,
     _ weights: inout WeightLoader
-  ) throws(ModelError) -> Norm {
-    Norm(
+  ) throws(ModelError) -> LayerNorm {
+    LayerNorm(
       weight: try weights.tensor("\(name).weight", [hidden]),
       bias: try weights.tensor("\(name).bias", [hidden])
     )
@@ -116,36 +121,46 @@ struct Bert: Architecture {
     )
   }
 
-  func graph(rows: Int) throws(TensorError) -> Graph {
-    var graph = Graph()
-    let tokens = try graph.input(dtype: .uint32, shape: try Shape([rows]), isLive: true)
-    let positions = try graph.input(dtype: .uint32, shape: try Shape([rows]), isLive: true)
-    var x = try graph.embedding(table: try graph.constant(wordEmbedding), ids: tokens)
-    let position = try graph.embedding(
-      table: try graph.constant(positionEmbedding),
-      ids: positions
+  func logits(_ model: inout ModelGraph) throws(TensorError) -> Value {
+    var x = try model.graph.embedding(
+      table: try model.graph.constant(wordEmbedding),
+      ids: model.tokens
     )
-    let segment = try graph.sliceRows(try graph.constant(segmentEmbedding), 0..<1)
-    x = try graph.add(try graph.add(x, position), segment)
-    x = try norm(&graph, x, embeddingNorm)
-    for layer in layers {
-      let attended = try graph.attention(
-        q: try graph.linear(x, layer.q),
-        keys: try graph.linear(x, layer.k),
-        values: try graph.linear(x, layer.v),
-        heads: configuration.headCount
-      )
-      let projected = try graph.linear(attended, layer.o)
-      x = try norm(&graph, try graph.add(projected, x), layer.attentionNorm)
-      let inner = try graph.gelu(try graph.linear(x, layer.intermediate))
-      let output = try graph.linear(inner, layer.output)
-      x = try norm(&graph, try graph.add(output, x), layer.outputNorm)
-    }
-    graph.output(try graph.linear(x, classifier))
-    return graph
+    let position = try model.graph.embedding(
+      table: try model.graph.constant(positionEmbedding),
+      ids: model.positions
+    )
+    let segment = try model.graph.sliceRows(try model.graph.constant(segmentEmbedding), 0..<1)
+    x = try model.graph.add(try model.graph.add(x, position), segment)
+    x = try model.dropout(try norm(&model.graph, x, embeddingNorm))
+    for layer in layers { x = try self.layer(&model, layer, x) }
+    if let pooler { x = try model.graph.tanh(try model.graph.linear(x, pooler)) }
+    return try model.graph.linear(try model.dropout(x), classifier)
   }
 
-  private func norm(_ graph: inout Graph, _ x: Value, _ norm: Norm) throws(TensorError) -> Value {
+  private func layer(
+    _ model: inout ModelGraph,
+    _ layer: Layer,
+    _ x: Value
+  ) throws(TensorError) -> Value {
+    let attended = try model.fullAttention(
+      q: try model.graph.linear(x, layer.q),
+      keys: try model.graph.linear(x, layer.k),
+      values: try model.graph.linear(x, layer.v),
+      heads: configuration.headCount
+    )
+    let projected = try model.dropout(try model.graph.linear(attended, layer.o))
+    let middle = try norm(&model.graph, try model.graph.add(projected, x), layer.attentionNorm)
+    let inner = try model.graph.gelu(try model.graph.linear(middle, layer.intermediate))
+    let output = try model.dropout(try model.graph.linear(inner, layer.output))
+    return try norm(&model.graph, try model.graph.add(output, middle), layer.outputNorm)
+  }
+
+  private func norm(
+    _ graph: inout Graph,
+    _ x: Value,
+    _ norm: LayerNorm
+  ) throws(TensorError) -> Value {
     try graph.layerNorm(
       x,
       weight: try graph.constant(norm.weight),

@@ -121,50 +121,49 @@ struct Llama: Architecture {
     }
   }
 
-  func graph(rows: Int) throws(TensorError) -> Graph {
-    var graph = Graph()
-    let tokens = try graph.input(dtype: .uint32, shape: try Shape([rows]), isLive: true)
-    let positions = try graph.input(dtype: .uint32, shape: try Shape([rows]), isLive: true)
-    let rotary = try graph.rotaryTable(
-      positions: positions,
-      frequencies: try graph.constant(frequencies)
+  func logits(_ model: inout ModelGraph) throws(TensorError) -> Value {
+    let rotary = try model.graph.rotaryTable(
+      positions: model.positions,
+      frequencies: try model.graph.constant(frequencies)
     )
-    var x = try graph.embedding(table: try graph.constant(embedding), ids: tokens)
+    var x = try model.graph.embedding(
+      table: try model.graph.constant(embedding),
+      ids: model.tokens
+    )
     for (index, layer) in layers.enumerated() {
-      var attended = try attention(&graph, layer, index: index, x: x, rotary: rotary)
-      if index == layers.count - 1 {
+      var attended = try attention(&model, layer, index: index, x: x, rotary: rotary)
+      if index == layers.count - 1, model.wantsLastRow {
         // Only the last token's logits are wanted, and after the last attention rows are
         // independent of each other.
-        attended = try graph.lastRow(attended)
-        x = try graph.lastRow(x)
+        attended = try model.graph.lastRow(attended)
+        x = try model.graph.lastRow(x)
       }
-      x = try graph.add(x, try graph.linear(attended, layer.o))
-      x = try graph.add(x, try feedForward(&graph, layer, x: x))
+      x = try model.graph.add(x, try model.graph.linear(attended, layer.o))
+      x = try model.graph.add(x, try feedForward(&model.graph, layer, x: x))
     }
-    x = try graph.rmsNorm(x, weight: try graph.constant(norm), epsilon: epsilon)
-    graph.output(try graph.linear(x, weight: try graph.constant(head)))
-    return graph
+    x = try model.graph.rmsNorm(x, weight: try model.graph.constant(norm), epsilon: epsilon)
+    return try model.graph.linear(x, weight: try model.graph.constant(head))
   }
 
   private var epsilon: Float { Float(configuration.normEpsilon) }
 
   /// The heads' outputs `[rows, heads*headSize]`, before the output projection.
   private func attention(
-    _ graph: inout Graph,
+    _ model: inout ModelGraph,
     _ layer: Layer,
     index: Int,
     x: Value,
     rotary: Value
   ) throws(TensorError) -> Value {
-    let normed = try graph.rmsNorm(
+    let normed = try model.graph.rmsNorm(
       x,
-      weight: try graph.constant(layer.attentionNorm),
+      weight: try model.graph.constant(layer.attentionNorm),
       epsilon: epsilon
     )
-    let q = try graph.rope(try graph.linear(normed, layer.q), table: rotary)
-    let k = try graph.rope(try graph.linear(normed, layer.k), table: rotary)
-    let v = try graph.linear(normed, layer.v)
-    return try graph.cachedAttention(
+    let q = try model.graph.rope(try model.graph.linear(normed, layer.q), table: rotary)
+    let k = try model.graph.rope(try model.graph.linear(normed, layer.k), table: rotary)
+    let v = try model.graph.linear(normed, layer.v)
+    return try model.causalAttention(
       q: q,
       keys: k,
       values: v,

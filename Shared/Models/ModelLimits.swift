@@ -8,6 +8,9 @@ package struct ModelLimits: Sendable {
   /// cancellation takes effect.
   package var prefillTokensMax = 256
 
+  /// The most tokens of a step of training.
+  package var batchTokensMax = 1 << 17
+
   /// The defaults.
   package init() {}
 }

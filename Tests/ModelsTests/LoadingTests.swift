@@ -87,8 +87,8 @@ struct LoadingTests {
     #expect(architecture?.code == .unsupported)
     #expect(
       architecture?.message
-        == "architecture MambaForCausalLM is not one of BertForTokenClassification, "
-        + "LlamaForCausalLM"
+        == "architecture MambaForCausalLM is not one of BertForSequenceClassification, "
+        + "BertForTokenClassification, LlamaForCausalLM"
     )
     let activation = try chatError(["hidden_act": "relu"])
     #expect(activation?.code == .unsupported)

@@ -36,6 +36,8 @@ void ck_processors_pin(int32_t processor);
 
 /// out[i] = the f32 with the upper half x[i].
 void ck_convert_bf16_f32(float *_Nonnull out, const uint16_t *_Nonnull x, size_t count);
+/// out[i] = x[i] rounded to the nearest bf16, ties to even.
+void ck_convert_f32_bf16(uint16_t *_Nonnull out, const float *_Nonnull x, size_t count);
 /// out[i] = the IEEE half x[i], subnormals included.
 void ck_convert_f16_f32(float *_Nonnull out, const uint16_t *_Nonnull x, size_t count);
 

@@ -14,6 +14,8 @@ package struct CheckpointError: Error, Sendable, CustomStringConvertible {
     case unsupported
     /// The file holds no tensor of the name asked for.
     case missingTensor
+    /// The operating system refused to create or write the file.
+    case unwritable
   }
 
   /// The reason, for programs.
