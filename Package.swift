@@ -295,6 +295,41 @@ let services: [Target] = [
   ),
   tests("JobSupervision", ["JobStore", "TrainingWorkerSample", "WorkerProtocol"]),
   shared(
+    "TrainingService",
+    path: "Services/Training/Handlers",
+    [
+      "JobStore", "JobSupervision", "RPC", "ServiceAPI", "ServiceKit", "WorkerProtocol",
+      .product(name: "Logging", package: "swift-log"),
+      .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+    ]
+  ),
+  tests(
+    "TrainingService",
+    [
+      "JobStore", "JobSupervision", "RPC", "ServiceAPI", "ServiceKit", "TrainingWorkerSample",
+      "WorkerProtocol",
+      .product(name: "NIOCore", package: "swift-nio"),
+      .product(name: "NIOPosix", package: "swift-nio"),
+    ]
+  ),
+  shared(
+    "WorkerTransfer",
+    path: "Services/Training/Transfer",
+    [
+      "RPC", "ServiceAPI", .product(name: "Crypto", package: "swift-crypto"),
+      .product(name: "SystemPackage", package: "swift-system"),
+    ]
+  ),
+  tests(
+    "WorkerTransfer",
+    [
+      "RPC", "ServiceAPI",
+      .product(name: "Crypto", package: "swift-crypto"),
+      .product(name: "NIOCore", package: "swift-nio"),
+      .product(name: "NIOPosix", package: "swift-nio"),
+    ]
+  ),
+  shared(
     "Generation",
     path: "Services/Inference/Generation",
     ["Checkpoints", "Models", "Tensors", "Tokenizers"]

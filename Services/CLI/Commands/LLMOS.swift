@@ -13,7 +13,10 @@ struct LLMOS: AsyncParsableCommand {
     commandName: "llmos",
     abstract: "Runs language models on this machine and talks to them.",
     version: "0.1.0",
-    subcommands: [Up.self, Down.self, Status.self, Chat.self, NER.self, Models.self]
+    subcommands: [
+      Up.self, Down.self, Status.self, Chat.self, NER.self, Models.self, Train.self, Jobs.self,
+      Runs.self,
+    ]
   )
 
   /// Ends quietly when the reader of our output has gone, as in `llmos chat … | head`.
