@@ -44,10 +44,14 @@ let system: [Target] = [
   .systemLibrary(name: "COpenBLAS", path: "Shared/System/COpenBLAS", pkgConfig: "openblas"),
 ]
 
-/// Mathematics: never imports the wire.
-let mathematics: [Target] = [
+/// Neither mathematics nor wire; both may import it.
+let neutral: [Target] = [
   shared("JSON", []),
   tests("JSON"),
+]
+
+/// Mathematics: never imports the wire.
+let mathematics: [Target] = [
   shared("Tokenizers", exclude: ["Unicode/generate_tables.py"], ["JSON"]),
   tests("Tokenizers", ["JSON"]),
   shared("Checkpoints", path: "Shared/Models/Checkpoints", ["JSON"]),
@@ -340,7 +344,7 @@ let services: [Target] = [
     path: "Services/Gateway",
     exclude: ["Executable"],
     [
-      "ModelAccess", "RPC", "ServiceAPI", "ServiceKit",
+      "JSON", "ModelAccess", "RPC", "ServiceAPI", "ServiceKit",
       .product(name: "HTTPTypes", package: "swift-http-types"),
       .product(name: "Hummingbird", package: "hummingbird"),
       .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -360,7 +364,7 @@ let services: [Target] = [
   tests(
     "Gateway",
     [
-      "ModelAccess", "RPC", "ServiceAPI", "ServiceKit",
+      "JSON", "ModelAccess", "RPC", "ServiceAPI", "ServiceKit",
       .product(name: "HTTPTypes", package: "swift-http-types"),
       .product(name: "Hummingbird", package: "hummingbird"),
       .product(name: "HummingbirdTesting", package: "hummingbird"),
@@ -394,5 +398,5 @@ let package = Package(
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", exact: "2.13.0"),
     .package(url: "https://github.com/swiftlang/swift-subprocess", exact: "1.0.2"),
   ],
-  targets: system + mathematics + wire + services
+  targets: system + neutral + mathematics + wire + services
 )

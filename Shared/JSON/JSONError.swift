@@ -1,12 +1,18 @@
 /// Where and why a text is not JSON, or exceeds `JSONLimits`.
 package struct JSONError: Error, Sendable, Equatable, CustomStringConvertible {
-  /// The position in the text, in bytes.
+  /// The position in the text, in bytes from 0.
   package let byte: Int
+  /// The line of the position, from 1; lines end at line feeds.
+  package let line: Int
+  /// The position in its line, in bytes from 1.
+  package let column: Int
   /// What is wrong there, for people; bounded, whatever the text holds.
   package let reason: String
 
   /// The reason and the position.
-  package var description: String { "\(reason) at byte \(byte)" }
+  package var description: String {
+    "\(reason) at line \(line), column \(column) (byte \(byte))"
+  }
 }
 
 /// The bounds of what is read from one text.

@@ -37,8 +37,18 @@ package struct JSONReader {
     self.valuesMax = valuesMax
   }
 
+  /// Looks for line and column only now: a text that is right need not count its lines.
   private func failure(_ reason: String, at byte: Int? = nil) -> JSONError {
-    JSONError(byte: byte ?? position, reason: reason)
+    let byte = byte ?? position
+    let before = bytes[..<byte]
+    let lineFeed = UInt8(ascii: "\n")
+    let lineStart = before.lastIndex(of: lineFeed).map { $0 + 1 } ?? 0
+    return JSONError(
+      byte: byte,
+      line: before.count { $0 == lineFeed } + 1,
+      column: byte - lineStart + 1,
+      reason: reason
+    )
   }
 
   private var current: UInt8? { position < bytes.count ? bytes[position] : nil }
@@ -156,7 +166,10 @@ package struct JSONReader {
       throw failure("a number of over \(JSONLimits.numberBytesMax) characters", at: start)
     }
     let text = String(decoding: bytes[start..<position], as: UTF8.self)
-    if isInteger, let value = Int(text) { return .integer(value) }
+    if isInteger {
+      if let value = Int(text) { return .integer(value) }
+      if let value = UInt64(text) { return .unsigned(value) }
+    }
     guard let value = Double(text), value.isFinite else {
       throw failure("a number out of range", at: start)
     }
@@ -189,10 +202,13 @@ package struct JSONReader {
   }
 
   private func text(_ content: some Collection<UInt8>, _ start: Int) throws(JSONError) -> String {
-    guard let text = String(validating: content, as: UTF8.self) else {
-      throw failure("a string is not UTF-8", at: start)
-    }
-    return text
+    if let text = String(validating: content, as: UTF8.self) { return text }
+    // Only to say where. An escape begins and ends a character: without them it is the same place.
+    var decoder = UTF8()
+    var rest = bytes[start...].makeIterator()
+    var byte = start
+    while case .scalarValue(let scalar) = decoder.decode(&rest) { byte += UTF8.width(scalar) }
+    throw failure("a string is not UTF-8", at: byte)
   }
 
   private mutating func escape() throws(JSONError) -> Unicode.Scalar {

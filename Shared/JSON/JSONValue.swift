@@ -4,6 +4,9 @@ package enum JSONValue: Sendable {
   case boolean(Bool)
   /// A number written without fraction and exponent that fits.
   case integer(Int)
+  /// A number written so that fits here alone.
+  case unsigned(UInt64)
+  /// Any other number; finite.
   case number(Double)
   case string(String)
   case array([JSONValue])
@@ -14,7 +17,7 @@ package enum JSONValue: Sendable {
     switch self {
     case .null: "null"
     case .boolean: "a boolean"
-    case .integer, .number: "a number"
+    case .integer, .unsigned, .number: "a number"
     case .string: "a string"
     case .array: "an array"
     case .object: "an object"
@@ -25,6 +28,7 @@ package enum JSONValue: Sendable {
   package var summary: String {
     switch self {
     case .integer(let value): "\(value)"
+    case .unsigned(let value): "\(value)"
     case .number(let value): "\(value)"
     case .string(let text): "\"\(text.excerpt(40))\""
     case .null, .boolean, .array, .object: kind
@@ -37,8 +41,7 @@ package enum JSONValue: Sendable {
 
 /// The members of a JSON object in the order of the text.
 ///
-/// Keys are compared by their UTF-8: to Swift's `==`, U+212B and U+00C5 are one key, and comparing
-/// or hashing a hostile text that way takes time quadratic in its length.
+/// Keys are compared by their UTF-8, and may be hostile.
 package struct JSONObject: Sendable {
   /// The members; no key is there twice.
   package private(set) var members: [(key: String, value: JSONValue)] = []
@@ -76,11 +79,11 @@ package struct JSONObject: Sendable {
   }
 
   private func index(of key: String) -> Int? {
-    guard !slots.isEmpty else { return members.firstIndex { Self.isSame($0.key, key) } }
+    guard !slots.isEmpty else { return members.firstIndex { $0.key.isSame(key) } }
     var slot = Self.slot(key, slots.count)
     while slots[slot] != 0 {
       let index = Int(slots[slot]) - 1
-      if Self.isSame(members[index].key, key) { return index }
+      if members[index].key.isSame(key) { return index }
       slot = (slot + 1) & (slots.count - 1)
     }
     return nil
@@ -95,10 +98,6 @@ package struct JSONObject: Sendable {
   private mutating func rebuild() {
     slots = [UInt32](repeating: 0, count: max(4 * Self.scannedMembersMax, 2 * slots.count))
     for index in members.indices { insert(index) }
-  }
-
-  private static func isSame(_ left: String, _ right: String) -> Bool {
-    left.utf8.count == right.utf8.count && left.utf8.elementsEqual(right.utf8)
   }
 
   /// Swift's hasher is seeded by the process: no text can be made of colliding keys.

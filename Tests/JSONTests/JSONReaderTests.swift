@@ -52,12 +52,58 @@ struct JSONReaderTests {
 
   @Test("an error says where it is")
   func position() {
-    for (text, byte) in [
-      ("[1, x]", 4), (#"{"a":1,"b":2,"a":3}"#, 13), ("[1] 2", 4), ("[\"é\u{1}\"]", 4),
+    for (text, byte, line, column) in [
+      ("", 0, 1, 1), ("  ", 2, 1, 3), ("[1, x]", 4, 1, 5), (#"{"a":1,"b":2,"a":3}"#, 13, 1, 14),
+      ("[1] 2", 4, 1, 5), ("[\"é\u{1}\"]", 4, 1, 5), ("{\n \"a\": 1,\n  oops}", 13, 3, 3),
+      ("\r\n\n", 3, 3, 1), ("\"abc", 4, 1, 5), ("[\n\n", 3, 3, 1),
     ] {
       let error = #expect(throws: JSONError.self) { try parse(text) }
       #expect(error?.byte == byte, "\(text): \(String(describing: error))")
-      #expect(error?.description.hasSuffix("at byte \(byte)") == true)
+      #expect(error?.line == line && error?.column == column)
+      #expect(
+        error?.description.hasSuffix("at line \(line), column \(column) (byte \(byte))") == true
+      )
+    }
+  }
+
+  @Test(
+    "bytes that are not UTF-8 are refused where they stand, with or without escapes",
+    arguments: [
+      ([0xff], 0), ([0x61, 0xc3], 1), ([0xed, 0xa0, 0x80], 0), ([0xc0, 0xaf], 0),
+      ([0xc3, 0xa9, 0xf8], 2), ([0x5c, 0x6e, 0xc3, 0x5c, 0x6e], 2),
+      (Array(#"\ud83d\ude00"#.utf8) + [0x80], 12),
+    ] as [([UInt8], Int)]
+  )
+  func placeOfBadUTF8(_ content: [UInt8], _ byte: Int) {
+    let error = #expect(throws: JSONError.self) { try parse([0x22] + content + [0x22]) }
+    #expect(error?.reason == "a string is not UTF-8")
+    #expect(error?.byte == byte + 1)
+  }
+
+  @Test(
+    "integers are told from other numbers",
+    arguments: [
+      ("0", JSONValue.integer(0)), ("-0", .integer(0)), ("-0.0", .number(-0.0)),
+      ("9223372036854775807", .integer(.max)), ("-9223372036854775808", .integer(.min)),
+      ("9223372036854775808", .unsigned(1 << 63)), ("18446744073709551615", .unsigned(.max)),
+      ("18446744073709551616", .number(0x1p64)), ("-9223372036854775809", .number(-0x1p63)),
+      ("1.0", .number(1)), ("1e2", .number(100)),
+    ]
+  )
+  func integers(_ text: String, _ expected: JSONValue) throws {
+    #expect(try parse(text) == expected)
+  }
+
+  @Test("damaged text never ends the process") func damage() {
+    let text = Array(#"{"a":[1,-2.5e3,"x\u00e9\ud83d\ude00é"],"b":{"c":null,"d":true}}"#.utf8)
+    var generator = SystemRandomNumberGenerator()
+    for _ in 0..<20_000 {
+      var bytes = text
+      for _ in 0..<Int.random(in: 1...3, using: &generator) {
+        bytes[Int.random(in: 0..<bytes.count, using: &generator)] = .random(in: 0...255)
+      }
+      if Bool.random() { bytes.removeLast(Int.random(in: 0..<bytes.count)) }
+      _ = try? parse(bytes)
     }
   }
 
@@ -142,6 +188,7 @@ extension JSONValue: Equatable {
     case (.null, .null): true
     case (.boolean(let left), .boolean(let right)): left == right
     case (.integer(let left), .integer(let right)): left == right
+    case (.unsigned(let left), .unsigned(let right)): left == right
     case (.number(let left), .number(let right)): left == right
     case (.string(let left), .string(let right)): left.utf8.elementsEqual(right.utf8)
     case (.array(let left), .array(let right)):

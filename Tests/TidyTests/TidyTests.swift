@@ -37,6 +37,11 @@ struct TidyTests {
     #expect(file.imports.isDisjoint(with: others), "\(file.path) imports the other column")
   }
 
+  @Test("JSON imports neither", arguments: sourceFiles(in: ["Shared/JSON"]))
+  func neutral(_ file: SourceFile) {
+    #expect(file.imports.isDisjoint(with: Self.mathematics.union(Self.wire)))
+  }
+
   @Test(
     "files are short enough to read",
     arguments: sourceFiles(in: ["Shared", "Services", "Tests"])

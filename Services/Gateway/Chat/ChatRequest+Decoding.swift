@@ -1,3 +1,5 @@
+import JSON
+
 extension ChatRequest {
   /// Reads and checks a request's JSON.
   ///

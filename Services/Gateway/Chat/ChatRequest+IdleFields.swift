@@ -1,3 +1,5 @@
+import JSON
+
 /// OpenAI's fields that the models here have no use for.
 ///
 /// Clients send many of them with the value that means "nothing": that is accepted. A value that
@@ -26,10 +28,10 @@ extension ChatRequest {
     ]
     for (field, allowed) in words.sorted(by: { $0.key < $1.key }) {
       guard let word = try fields.text(field, bytesMax: Limits.remarkBytesMax) else { continue }
-      guard allowed.contains(word) else { throw fields.unsupported(field) }
+      guard allowed.contains(where: word.isSame) else { throw fields.unsupported(field) }
     }
     if let modalities = try fields.array("modalities", count: 1...Limits.partsMax),
-      modalities != [.string("text")]
+      modalities.count != 1 || !modalities[0].isString("text")
     {
       throw fields.unsupported("modalities")
     }
@@ -65,7 +67,7 @@ extension ChatRequest {
       guard case .object(let biases) = value else {
         throw .type(of: "logit_bias", "an object", value)
       }
-      guard biases.isEmpty else { throw fields.unsupported("logit_bias") }
+      guard biases.count == 0 else { throw fields.unsupported("logit_bias") }
     }
   }
 
@@ -77,7 +79,9 @@ extension ChatRequest {
       }
     }
     for field in ["tool_choice", "function_call"] {
-      if let value = fields.value(field), value != .string("none"), value != .string("auto") {
+      if let value = fields.value(field), !value.isString("none"),
+        !value.isString("auto")
+      {
         throw fields.unsupported(field)
       }
     }
@@ -89,7 +93,7 @@ extension ChatRequest {
     guard let type = try format.text("type", bytesMax: Limits.remarkBytesMax) else {
       throw format.missing("type")
     }
-    guard type == "text" else {
+    guard type.isSame("text") else {
       throw fields.unsupported("response_format", "Only {\"type\": \"text\"} is.")
     }
     try format.refuseUnknown(["type"])

@@ -1,3 +1,5 @@
+import JSON
+
 extension ChatRequest {
   private static let roles = ["system", "developer", "user", "assistant"]
 
@@ -30,7 +32,9 @@ extension ChatRequest {
     ])
     guard let role = fields.value("role") else { throw fields.missing("role") }
     let word = try JSONFields.text(role, name: "\(name).role", bytesMax: Limits.remarkBytesMax)
-    guard roles.contains(word) else { throw .value(of: "\(name).role", word, allowed: roles) }
+    guard roles.contains(where: word.isSame) else {
+      throw .value(of: "\(name).role", word, allowed: roles)
+    }
     // An answer of this API, sent back as a message, carries these; only their absence has a
     // meaning that the models know. A name is a remark on the speaker that no template renders.
     _ = try fields.text("name", bytesMax: Limits.remarkBytesMax)
@@ -39,9 +43,10 @@ extension ChatRequest {
       throw fields.unsupported(field)
     }
     for field in ["annotations", "tool_calls"] {
-      if let value = fields.value(field), value != .array([]) { throw fields.unsupported(field) }
+      if let value = fields.value(field), !value.isEmptyArray { throw fields.unsupported(field) }
     }
-    guard let content = fields.object["content"] else { throw fields.missing("content") }
+    let content = fields.object.members.first { $0.key.isSame("content") }
+    guard let content = content?.value else { throw fields.missing("content") }
     return Message(
       role: word == "developer" ? "system" : word,
       content: try text(of: content, name: "\(name).content")

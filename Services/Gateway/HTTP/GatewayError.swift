@@ -1,3 +1,5 @@
+import JSON
+
 /// Why a request is not answered as asked.
 struct GatewayError: Error, Sendable {
   /// The closed list of what can go wrong; each has one HTTP status.
@@ -147,8 +149,5 @@ extension String {
   private static let quotedMax = 100
 
   /// The text as error messages repeat it: of bounded length.
-  var quotable: String {
-    guard unicodeScalars.count > Self.quotedMax else { return self }
-    return String(String.UnicodeScalarView(unicodeScalars.prefix(Self.quotedMax))) + "…"
-  }
+  var quotable: String { excerpt(Self.quotedMax) }
 }

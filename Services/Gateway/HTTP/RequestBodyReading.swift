@@ -1,11 +1,14 @@
 import HTTPTypes
 import Hummingbird
+import JSON
 import NIOCore
 
 /// Bounds on a request's body.
 struct BodyLimits: Sendable {
   /// Largest body, in bytes.
   var bytesMax = 4 << 20
+  /// Most JSON values in a body: it bounds memory to a small multiple of the body's size.
+  var valuesMax = 100_000
   /// Longest time from the head to the end of the body.
   var timeout: Duration = .seconds(60)
 }
@@ -40,11 +43,11 @@ extension Request {
     // Hummingbird takes the end of the connection for the end of the body.
     if let length, bytes.count < length { throw GatewayError.clientClosed }
     do {
-      return try JSONParser.parse(bytes)
+      return try JSONReader.parse(bytes, valuesMax: limits.valuesMax)
     } catch {
       throw GatewayError(
         .invalidRequest,
-        "The request body is not valid JSON: \(error.message).",
+        "The request body is not valid JSON: \(error).",
         reason: "invalid_json",
         cause: error
       )

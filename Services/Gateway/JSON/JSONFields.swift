@@ -1,6 +1,13 @@
+import JSON
+
 /// Reads the fields of a JSON object strictly: no value is taken for another type's, `null` counts
 /// as absent, and every error names the field as OpenAI's API names it.
 struct JSONFields: Sendable {
+  /// Names longer than this, in bytes, are not known.
+  private static let nameBytesMax = 64
+  /// Longest text where one of a few words must be, in bytes.
+  private static let choiceBytesMax = 1 << 20
+
   let object: JSONObject
   /// What stands before a field's name in errors, such as `messages[0].`.
   let path: String
@@ -20,15 +27,16 @@ struct JSONFields: Sendable {
   func name(_ field: String) -> String { path + field }
 
   /// The value of a field; nil if absent or `null`.
-  func value(_ field: String) -> JSONValue? {
-    guard let value = object[field], value != .null else { return nil }
-    return value
-  }
+  func value(_ field: String) -> JSONValue? { object[field] }
 
   /// Refuses the first field that is not in `known`.
   func refuseUnknown(_ known: Set<String>) throws(GatewayError) {
-    guard let member = object.members.first(where: { !known.contains($0.name) }) else { return }
-    let name = member.name.quotable
+    // A set hashes only names that are short: hashing takes time quadratic in a hostile one.
+    let unknown = object.members.first { member in
+      member.key.utf8.count > Self.nameBytesMax || !known.contains(member.key)
+    }
+    guard let unknown else { return }
+    let name = unknown.key.quotable
     if path.isEmpty {
       throw .invalid(nil, nil, "Unrecognized request argument supplied: \(name)")
     }
@@ -56,7 +64,7 @@ struct JSONFields: Sendable {
 
   func bool(_ field: String) throws(GatewayError) -> Bool? {
     guard let value = value(field) else { return nil }
-    guard case .bool(let flag) = value else { throw .type(of: name(field), "a boolean", value) }
+    guard case .boolean(let flag) = value else { throw .type(of: name(field), "a boolean", value) }
     return flag
   }
 
@@ -93,8 +101,14 @@ struct JSONFields: Sendable {
 
   func integer(_ field: String, in range: ClosedRange<Int128>) throws(GatewayError) -> Int128? {
     guard let value = value(field) else { return nil }
-    guard case .integer(let number) = value else {
-      throw .type(of: name(field), "an integer", value)
+    let number: Int128
+    switch value {
+    case .integer(let integer): number = Int128(integer)
+    case .unsigned(let integer): number = Int128(integer)
+    // Beyond 64 bits: all that matters is on which side.
+    case .number(let integer) where abs(integer) >= 0x1p63 && abs(integer) < 0x1p126:
+      number = Int128(integer)
+    default: throw .type(of: name(field), "an integer", value)
     }
     guard range.contains(number) else {
       throw .outOfRange(
@@ -113,7 +127,8 @@ struct JSONFields: Sendable {
     let number: Double
     switch value {
     case .integer(let integer): number = Double(integer)
-    case .decimal(let decimal): number = decimal
+    case .unsigned(let integer): number = Double(integer)
+    case .number(let decimal): number = decimal
     default: throw .type(of: name(field), "a decimal number", value)
     }
     guard range.contains(number) else {
@@ -165,8 +180,10 @@ struct JSONFields: Sendable {
 
   /// One of a closed list of words.
   func choice(_ field: String, of words: [String]) throws(GatewayError) -> String? {
-    guard let text = try text(field, bytesMax: 1 << 20) else { return nil }
-    guard words.contains(text) else { throw .value(of: name(field), text, allowed: words) }
+    guard let text = try text(field, bytesMax: Self.choiceBytesMax) else { return nil }
+    guard words.contains(where: text.isSame) else {
+      throw .value(of: name(field), text, allowed: words)
+    }
     return text
   }
 
@@ -176,12 +193,32 @@ struct JSONFields: Sendable {
   }
 }
 
+extension JSONValue {
+  /// The kind of value in the words of OpenAI's errors.
+  fileprivate var typeName: String {
+    switch self {
+    case .integer, .unsigned: "an integer"
+    case .number: "a decimal number"
+    case .array(let items) where items.isEmpty: "an empty array"
+    default: kind
+    }
+  }
+
+  /// Whether it is the string `text`.
+  func isString(_ text: String) -> Bool {
+    if case .string(let own) = self { own.isSame(text) } else { false }
+  }
+
+  /// Whether it is an array without items.
+  var isEmptyArray: Bool { if case .array(let items) = self { items.isEmpty } else { false } }
+}
+
 extension GatewayError {
   static func type(of name: String, _ expected: String, _ value: JSONValue) -> GatewayError {
     .invalid(
       name,
       "invalid_type",
-      "Invalid type for '\(name)': expected \(expected), but got \(value.kind) instead."
+      "Invalid type for '\(name)': expected \(expected), but got \(value.typeName) instead."
     )
   }
 

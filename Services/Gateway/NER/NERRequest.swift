@@ -1,3 +1,5 @@
+import JSON
+
 /// A checked request of `POST /v1/ner`, the shape of Hugging Face's token classification.
 struct NERRequest: Sendable, Equatable {
   /// How token labels become entities.

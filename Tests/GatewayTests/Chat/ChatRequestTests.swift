@@ -130,6 +130,26 @@ import Testing
         "Invalid 'top_k': integer below minimum value. Expected a value >= -1, but got -2 instead."
       ),
       (
+        #""max_tokens": 18446744073709551615"#, "max_tokens", "integer_above_max_value",
+        "Invalid 'max_tokens': integer above maximum value. Expected a value <= 4294967295, but got 18446744073709551615 instead."
+      ),
+      (
+        #""max_tokens": 100000000000000000000"#, "max_tokens", "integer_above_max_value",
+        "Invalid 'max_tokens': integer above maximum value. Expected a value <= 4294967295, but got 100000000000000000000 instead."
+      ),
+      (
+        #""seed": -9223372036854775809000"#, "seed", "integer_below_min_value",
+        "Invalid 'seed': integer below minimum value. Expected a value >= -9223372036854775808, but got -9223372036854775808000 instead."
+      ),
+      (
+        #""temperature": 1e308"#, "temperature", "decimal_above_max_value",
+        "Invalid 'temperature': decimal above maximum value. Expected a value <= 2, but got 1e+308 instead."
+      ),
+      (
+        #""top_p": -0"#, "top_p", "decimal_below_min_value",
+        "Invalid 'top_p': decimal below minimum value. Expected a value > 0, but got 0 instead."
+      ),
+      (
         #""seed": 1e3"#, "seed", "invalid_type",
         "Invalid type for 'seed': expected an integer, but got a decimal number instead."
       ),
@@ -242,6 +262,25 @@ import Testing
     let error = #expect(throws: GatewayError.self) { try messages(json) }
     #expect(error?.parameter == parameter)
     #expect(error?.reason == reason)
+  }
+
+  @Test("takes time linear in hostile names and words", .timeLimit(.minutes(1))) func hostile() {
+    // Swift's own comparison and hash would take an hour for these.
+    let marks = "a" + String(repeating: "\u{301}\u{323}", count: 250_000)
+    for (fields, parameter) in [
+      (#""\#(marks)": 1"#, nil), (#""tool_choice": "\#(marks)""#, "tool_choice"),
+      (#""modalities": ["\#(marks)"]"#, "modalities"),
+      (#""stream_options": {"\#(marks)": 1}"#, "stream_options."),
+    ] {
+      let error = #expect(throws: GatewayError.self) { try request(fields) }
+      #expect(error?.parameter?.hasPrefix(parameter ?? "x") != false)
+      #expect(error.map { $0.message.utf8.count < 1000 } == true)
+    }
+    for part in [#"{"type": "\#(marks)"}"#, #"{"type": "text", "\#(marks)": 1}"#] {
+      #expect(throws: GatewayError.self) {
+        try messages(#"[{"role": "user", "content": [\#(part)]}]"#)
+      }
+    }
   }
 
   @Test("bounds messages and texts") func bounds() throws {

@@ -98,10 +98,10 @@ import Testing
   @Test(
     "bad bodies get a clear answer",
     arguments: [
-      ("{", 400, "not valid JSON: expected a name in quotes at line 1, column 2"),
-      ("", 400, "expected a value, found the end"),
+      ("{", 400, "not valid JSON: a key was expected at line 1, column 2"),
+      ("", 400, "it ends early at line 1, column 1"),
       ("[1]", 400, "expected an object"),
-      (String(repeating: "[", count: 33), 400, "nested deeper than 32 levels"),
+      (String(repeating: "[", count: 65), 400, "nested deeper than 64"),
       (#"{"model": "chat", "messages": []}"#, 400, "'messages'"),
     ]
   )
@@ -121,7 +121,9 @@ import Testing
         body: ByteBuffer(bytes: Array(#"{"a": ""#.utf8) + [0xff, 0x22, 0x7d])
       )
       #expect(response.status == .badRequest)
-      #expect(response.error("message")?.contains("invalid UTF-8 at line 1, column 8") == true)
+      #expect(
+        response.error("message")?.contains("a string is not UTF-8 at line 1, column 8") == true
+      )
     }
   }
 
