@@ -76,7 +76,6 @@ extension InferenceV1.TokenizedText {
       own.tokens = window.tokens
       own.starts = window.starts
       own.ends = window.ends
-      own.wordIDs = window.wordIDs
       own.special = window.special
       return own
     }

@@ -177,8 +177,8 @@ extension InferenceV1.TokenizedText {
   /// About what the text takes on the wire, in bytes; rather more than less.
   fileprivate var estimatedBytes: Int {
     windows.reduce(text.utf8.count) { sum, window in
-      // Ids up to 3 bytes, offsets and words up to 4, a flag, and a length before each token.
-      window.tokens.reduce(sum) { $0 + $1.utf8.count + 18 }
+      // Ids up to 3 bytes, two offsets up to 4, a flag, and a length before each token.
+      window.tokens.reduce(sum) { $0 + $1.utf8.count + 14 }
     }
   }
 }

@@ -62,7 +62,6 @@ import Testing
       #expect(request.model == "ner@1" && request.texts.map(\.text) == ["abc"])
       #expect(request.texts[0].windows[0].tokens == ["[CLS]", "a", "b", "c", "[SEP]"])
       #expect(request.texts[0].windows[0].special == [true, false, false, false, true])
-      #expect(request.texts[0].windows[0].wordIDs == [-1, 0, 1, 2, -1])
     }
   }
 

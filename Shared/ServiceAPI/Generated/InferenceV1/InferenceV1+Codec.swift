@@ -331,7 +331,6 @@ extension InferenceV1.TokenWindow: RPCMessage {
     self.tokens = Copy.strings(c.pointee.tokens, c.pointee.n_tokens)
     self.starts = Copy.array(c.pointee.starts, c.pointee.n_starts)
     self.ends = Copy.array(c.pointee.ends, c.pointee.n_ends)
-    self.wordIDs = Copy.array(c.pointee.word_ids, c.pointee.n_word_ids)
     self.special = Copy.array(c.pointee.special, c.pointee.n_special) { $0 != 0 }
   }
 
@@ -352,10 +351,6 @@ extension InferenceV1.TokenWindow: RPCMessage {
     if !self.ends.isEmpty {
       c.pointee.n_ends = self.ends.count
       c.pointee.ends = try arena.array(self.ends)
-    }
-    if !self.wordIDs.isEmpty {
-      c.pointee.n_word_ids = self.wordIDs.count
-      c.pointee.word_ids = try arena.array(self.wordIDs)
     }
     if !self.special.isEmpty {
       c.pointee.n_special = self.special.count

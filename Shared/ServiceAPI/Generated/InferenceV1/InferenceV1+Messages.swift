@@ -203,8 +203,6 @@ extension InferenceV1 {
     public var starts: [UInt32] = []
     /// Field 4, `ends`.
     public var ends: [UInt32] = []
-    /// Field 5, `word_ids`.
-    public var wordIDs: [Int32] = []
     /// Field 6, `special`.
     public var special: [Bool] = []
     /// Makes a message with every field at its default.

@@ -1266,7 +1266,7 @@ const ProtobufCMessageDescriptor llmos__inference__v1__tokenized_text__descripto
   (ProtobufCMessageInit) llmos__inference__v1__tokenized_text__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor llmos__inference__v1__token_window__field_descriptors[6] =
+static const ProtobufCFieldDescriptor llmos__inference__v1__token_window__field_descriptors[5] =
 {
   {
     "ids",
@@ -1317,18 +1317,6 @@ static const ProtobufCFieldDescriptor llmos__inference__v1__token_window__field_
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
-    "word_ids",
-    5,
-    PROTOBUF_C_LABEL_REPEATED,
-    PROTOBUF_C_TYPE_SINT32,
-    offsetof(Llmos__Inference__V1__TokenWindow, n_word_ids),
-    offsetof(Llmos__Inference__V1__TokenWindow, word_ids),
-    NULL,
-    NULL,
-    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
-  {
     "special",
     6,
     PROTOBUF_C_LABEL_REPEATED,
@@ -1344,15 +1332,15 @@ static const ProtobufCFieldDescriptor llmos__inference__v1__token_window__field_
 static const unsigned llmos__inference__v1__token_window__field_indices_by_name[] = {
   3,   /* field[3] = ends */
   0,   /* field[0] = ids */
-  5,   /* field[5] = special */
+  4,   /* field[4] = special */
   2,   /* field[2] = starts */
   1,   /* field[1] = tokens */
-  4,   /* field[4] = word_ids */
 };
-static const ProtobufCIntRange llmos__inference__v1__token_window__number_ranges[1 + 1] =
+static const ProtobufCIntRange llmos__inference__v1__token_window__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 6, 4 },
+  { 0, 5 }
 };
 const ProtobufCMessageDescriptor llmos__inference__v1__token_window__descriptor =
 {
@@ -1362,10 +1350,10 @@ const ProtobufCMessageDescriptor llmos__inference__v1__token_window__descriptor 
   "Llmos__Inference__V1__TokenWindow",
   "llmos.inference.v1",
   sizeof(Llmos__Inference__V1__TokenWindow),
-  6,
+  5,
   llmos__inference__v1__token_window__field_descriptors,
   llmos__inference__v1__token_window__field_indices_by_name,
-  1,  llmos__inference__v1__token_window__number_ranges,
+  2,  llmos__inference__v1__token_window__number_ranges,
   (ProtobufCMessageInit) llmos__inference__v1__token_window__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

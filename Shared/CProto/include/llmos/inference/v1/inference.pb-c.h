@@ -248,14 +248,12 @@ struct  Llmos__Inference__V1__TokenWindow
   uint32_t *starts;
   size_t n_ends;
   uint32_t *ends;
-  size_t n_word_ids;
-  int32_t *word_ids;
   size_t n_special;
   protobuf_c_boolean *special;
 };
 #define LLMOS__INFERENCE__V1__TOKEN_WINDOW__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&llmos__inference__v1__token_window__descriptor) \
-    , 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0,NULL }
+    , 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0,NULL }
 
 
 struct  Llmos__Inference__V1__Entity
