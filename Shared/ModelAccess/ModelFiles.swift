@@ -3,6 +3,12 @@ package import RPC
 package import ServiceAPI
 import SystemPackage
 
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
 /// Checks the files of a registered model against what the registry says of them.
 package enum ModelFiles {
   /// Bytes that are read at once.
@@ -34,8 +40,17 @@ package enum ModelFiles {
 
   /// The SHA-256 of a file in lower-case hexadecimal.
   static func digest(of path: FilePath) throws -> String {
-    let file = try FileDescriptor.open(path, .readOnly, options: .closeOnExec)
+    // What was put in a file's place must not hold this up: opening a pipe waits for its writer
+    // unless told not to, and a device may have no end.
+    let file = try FileDescriptor.open(
+      path,
+      .readOnly,
+      options: [.closeOnExec, .noFollow, .nonBlocking]
+    )
     defer { try? file.close() }
+    var status = stat()
+    guard fstat(file.rawValue, &status) == 0 else { throw Errno(rawValue: errno) }
+    guard status.st_mode & S_IFMT == S_IFREG else { throw Errno.invalidArgument }
     var hash = SHA256()
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: chunkBytes, alignment: 64)
     defer { buffer.deallocate() }

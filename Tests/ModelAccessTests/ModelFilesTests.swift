@@ -37,4 +37,27 @@ struct ModelFilesTests {
     #expect(error?.message.contains("model chat@3: the file config.json has the SHA-256") == true)
     try ModelFiles.verify(bad) { $0 != "config.json" }
   }
+
+  @Test("what is no file is refused at once", .timeLimit(.minutes(1)))
+  func notFiles() throws {
+    let folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let path = folder.appending(path: "config.json").path
+    let version = version(in: folder, sha256: digest)
+    try Data("abc".utf8).write(to: folder.appending(path: "real"))
+    let substitutes: [() throws -> Void] = [
+      { try #require(mkfifo(path, 0o600) == 0) },
+      { try #require(symlink("/dev/zero", path) == 0) },
+      { try #require(symlink("real", path) == 0) },
+      { try #require(mkdir(path, 0o700) == 0) },
+    ]
+    for substitute in substitutes {
+      try substitute()
+      let error = #expect(throws: RPCError.self) { try ModelFiles.verify(version) }
+      #expect(error?.code == .dataLoss)
+      #expect(error?.message.contains("config.json cannot be read") == true)
+      try #require(remove(path) == 0)
+    }
+  }
 }
