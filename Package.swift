@@ -198,6 +198,14 @@ let services: [Target] = [
       "Tokenizers",
     ]
   ),
+  tests(
+    "InferenceHandlers",
+    [
+      "ModelAccess", "RPC", "ServiceAPI", "ServiceKit", "Tensors",
+      .product(name: "NIOCore", package: "swift-nio"),
+      .product(name: "NIOPosix", package: "swift-nio"),
+    ]
+  ),
   .executableTarget(
     name: "llmos-inference",
     dependencies: [
