@@ -45,6 +45,19 @@ enum GatewayOptions {
     unit: "requests",
     help: "Most chat and entity requests at once; further ones are answered with status 429."
   )
+  static let bodies = ServiceOption(
+    "http.bodies",
+    default: 1024,
+    in: 1...1_000_000,
+    unit: "bodies",
+    help: "Most request bodies being read at once; further ones are answered with status 429."
+  )
+  static let bodiesMemory = ServiceOption(
+    "http.bodies-memory",
+    default: ByteCount.mebibytes(256),
+    in: .mebibytes(1) ... .mebibytes(65_536),
+    help: "Most memory for request bodies being read; beyond, they are answered with status 429."
+  )
   static let tokenizer = ServiceOption(
     "tokenizer.address",
     default: ServiceAddress(host: "127.0.0.1", port: 7101),
@@ -62,8 +75,8 @@ enum GatewayOptions {
   )
 
   static let all: [any DeclaredOption] = [
-    httpHost, httpPort, requestTimeout, bodyLimit, bodyTimeout, connections, requests, tokenizer,
-    inference, registry,
+    httpHost, httpPort, requestTimeout, bodyLimit, bodyTimeout, connections, requests, bodies,
+    bodiesMemory, tokenizer, inference, registry,
   ]
 }
 
@@ -83,7 +96,9 @@ extension GatewaySettings {
     limits.body.timeout = configuration[GatewayOptions.bodyTimeout]
     connection.bodyBytesMax = limits.body.bytesMax
     connectionsMax = configuration[GatewayOptions.connections]
-    workMax = configuration[GatewayOptions.requests]
+    load.workMax = configuration[GatewayOptions.requests]
+    load.bodiesMax = configuration[GatewayOptions.bodies]
+    load.bodyBytesMax = configuration[GatewayOptions.bodiesMemory].bytes
     logsAccess = configuration[StandardOptions.logAccess]
   }
 }

@@ -16,8 +16,10 @@ struct GatewaySettings: Sendable {
   var connection = ConnectionHandler.Limits()
   /// Most open connections; further ones wait in the system's queue.
   var connectionsMax = 4096
-  /// Most requests at once that make a model work.
-  var workMax = 256
+  /// How much is taken on at once.
+  var load = RequestLoad.Limits()
+  /// Told of each change of what is taken on, on any thread; must not block.
+  var onLoadChange: @Sendable () -> Void = {}
   /// Largest header field, and all of them together, in bytes.
   var headerFieldBytesMax = 16 << 10
   var headerBytesMax = 64 << 10

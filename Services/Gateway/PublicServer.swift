@@ -37,9 +37,10 @@ struct PublicServer: Sendable {
     let catalog = ModelCatalog(backends, ages: settings.catalogAges) { report($0) }
     let gatewayMetrics = GatewayMetrics(metrics)
     let load = RequestLoad(
-      workMax: settings.workMax,
+      limits: settings.load,
       metrics: gatewayMetrics,
-      accessLogger: settings.logsAccess ? logger : nil
+      accessLogger: settings.logsAccess ? logger : nil,
+      onChange: settings.onLoadChange
     )
     self.backends = backends
     self.catalog = catalog

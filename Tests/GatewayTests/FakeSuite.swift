@@ -33,7 +33,7 @@ final class FakeSuite: Sendable {
     var cancelled = 0
   }
 
-  fileprivate let calls = Mutex(Calls())
+  private let calls = Mutex(Calls())
   /// What was asked so far.
   var asked: Calls { calls.withLock { $0 } }
   let generate: Generate
@@ -59,11 +59,16 @@ final class FakeSuite: Sendable {
   }
 
   func note(_ context: ServerContext, _ change: (inout Calls) -> Void) {
-    calls.withLock {
+    note {
       $0.requestIDs.append(context.metadata.first("x-request-id"))
       $0.deadlines.append(context.deadline?.remaining)
       change(&$0)
     }
+  }
+
+  func note(_ change: (inout Calls) -> Void) {
+    calls.withLock { change(&$0) }
+    Events.post()
   }
 
   /// Three chunks and the end.
@@ -163,7 +168,7 @@ private struct FakeInference: InferenceV1.InferenceService {
     responses: ResponseWriter<InferenceV1.GenerateResponse>
   ) async throws {
     suite.note(context) { $0.generated.append(request) }
-    defer { if Task.isCancelled { suite.calls.withLock { $0.cancelled += 1 } } }
+    defer { if Task.isCancelled { suite.note { $0.cancelled += 1 } } }
     try await suite.generate(request, context, responses)
   }
 
@@ -211,7 +216,7 @@ private struct FakeRegistry: RegistryV1.RegistryService {
     _ request: RegistryV1.ListModelsRequest,
     context: ServerContext
   ) async throws -> RegistryV1.ListModelsResponse {
-    suite.calls.withLock { $0.lists += 1 }
+    suite.note { $0.lists += 1 }
     var response = RegistryV1.ListModelsResponse()
     response.versions = suite.versions.withLock { $0 }
     return response
@@ -287,6 +292,7 @@ struct TestGateway: Sendable {
     settings.tokenizer = ServiceAddress(host: "127.0.0.1", port: port)
     settings.inference = ServiceAddress(host: "127.0.0.1", port: port)
     settings.registry = ServiceAddress(host: "127.0.0.1", port: port)
+    settings.onLoadChange = { Events.post() }
     adjust(&settings)
     let metrics = MetricsRegistry()
     let health = HealthRegistry()
@@ -319,20 +325,6 @@ extension Result where Failure == any Error {
     do { self = .success(try await body()) } catch { self = .failure(error) }
   }
 }
-
-/// Waits until `condition` holds; a bound for a hang, not a measure of speed.
-func eventually(
-  _ condition: @Sendable () -> Bool,
-  line: Int = #line
-) async throws {
-  let end = ContinuousClock.now + .seconds(20)
-  while !condition() {
-    guard ContinuousClock.now < end else { throw Timeout(line: line) }
-    try await Task.sleep(for: .milliseconds(2))
-  }
-}
-
-struct Timeout: Error { let line: Int }
 
 /// A gate that a fake waits at until a test opens it.
 final class Gate: Sendable {
@@ -382,7 +374,7 @@ extension FakeTokenizer {
     _ request: TokenizerV1.LoadModelRequest,
     context: ServerContext
   ) async throws -> TokenizerV1.LoadModelResponse {
-    suite.calls.withLock { $0.loads.append("tokenizer \(request.model)") }
+    suite.note { $0.loads.append("tokenizer \(request.model)") }
     try await suite.load(request.model)
     return .init()
   }
@@ -393,7 +385,7 @@ extension FakeInference {
     _ request: InferenceV1.LoadModelRequest,
     context: ServerContext
   ) async throws -> InferenceV1.LoadModelResponse {
-    suite.calls.withLock { $0.loads.append("inference \(request.model)") }
+    suite.note { $0.loads.append("inference \(request.model)") }
     try await suite.load(request.model)
     return .init()
   }

@@ -60,6 +60,16 @@ final class RawClient: Sendable {
 
   final class Received: Sendable {
     let state = Mutex((bytes: [UInt8](), isEnded: false))
+
+    func append(_ buffer: ByteBuffer) {
+      state.withLock { $0.bytes += buffer.readableBytesView }
+      Events.post()
+    }
+
+    func end() {
+      state.withLock { $0.isEnded = true }
+      Events.post()
+    }
   }
 
   private final class Collector: ChannelInboundHandler {
@@ -70,22 +80,21 @@ final class RawClient: Sendable {
     init(_ received: Received) { self.received = received }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-      let buffer = unwrapInboundIn(data)
-      received.state.withLock { $0.bytes += buffer.readableBytesView }
+      received.append(unwrapInboundIn(data))
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
       if case .some(.inputClosed) = event as? ChannelEvent {
-        received.state.withLock { $0.isEnded = true }
+        received.end()
       }
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-      received.state.withLock { $0.isEnded = true }
+      received.end()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-      received.state.withLock { $0.isEnded = true }
+      received.end()
       context.close(promise: nil)
     }
   }

@@ -18,6 +18,10 @@ struct ModelsHandler: Sendable {
 
   /// The model that a name, or a name with version or alias, means.
   func get(_ id: String) async throws -> Response {
+    // No longer than a request's; looking a hostile name up takes time quadratic in its length.
+    guard id.utf8.count <= ChatRequest.Limits.modelBytesMax else {
+      throw GatewayError.modelNotFound(id)
+    }
     guard let model = try await catalog.model(id) else {
       throw GatewayError(
         .unavailable,

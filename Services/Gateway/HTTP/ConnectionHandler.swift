@@ -6,10 +6,14 @@ import ServiceKit
 
 /// What one public connection needs beyond Hummingbird: on the event loop, without a task.
 ///
-/// - fires the ``ClientWatch``es of requests when the client goes away;
+/// - fires the ``ClientWatch``es of requests when the client goes away. A client that only closes its
+///   own half after whole requests still reads its answers; whether it does shows when something is
+///   sent to it: a connection that is gone is reset by that. So it is sent a comment or an interim
+///   answer at once, and a client that does not know those (HTTP/1.0) is taken for gone;
 /// - answers a head that is not HTTP with an error body, where NIO's default is an empty one;
 /// - invites a body (`Expect: 100-continue`) unless its length alone is too much;
 /// - writes `: ping` into an event stream that has been silent for a while;
+/// - bounds the time that a head takes to arrive, and that a client takes to read anything at all;
 /// - bounds what is read of a request that has been answered already, and closes such a connection
 ///   so that the answer arrives: output first, all of it when the client has closed or after a
 ///   while.
@@ -27,6 +31,10 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     var bodyBytesMax = 4 << 20
     /// Silence in an event stream after which a comment is sent.
     var pingInterval = TimeAmount.seconds(15)
+    /// Longest time from a connection's start or the last answer to the end of the next head.
+    var headTime = TimeAmount.seconds(75)
+    /// Longest time in which a client reads next to nothing of what there is for it.
+    var stallTime = TimeAmount.seconds(120)
     /// Most bytes read of a request after its answer, so that the client gets to read that answer.
     var drainBytesMax = 64 << 20
     /// Longest time to read on after the answer.
@@ -38,6 +46,7 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
   private static let ping = ByteBuffer(string: ": ping\n\n")
 
   private let limits: Limits
+  private let heads = RequestHeadHandler()
   private var watches: [ObjectIdentifier: ClientWatch] = [:]
   private var isClosed = false
   /// A request's head has been read and its end has not.
@@ -46,6 +55,10 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
   private var openRequests = 0
   /// The head of the current answer is out, its end is not.
   private var isAnswering = false
+  /// The answer being written is an event stream.
+  private var isEventStream = false
+  /// The last request was read that the client wants answered here.
+  private var isLastRequest = false
   /// The current answer says `connection: close`.
   private var closesAfterAnswer = false
   /// The answer to the request being read is complete.
@@ -55,25 +68,46 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
   private var lastWrite = NIODeadline.now()
   private var pings: Scheduled<Void>?
   private var closing: Scheduled<Void>?
+  private var headDue: Scheduled<Void>?
+  private var stall: Scheduled<Void>?
 
   init(limits: Limits) { self.limits = limits }
 
+  func handlerAdded(context: ChannelHandlerContext) {
+    let pipeline = context.pipeline.syncOperations
+    do {
+      let decoder = try pipeline.handler(type: ByteToMessageHandler<HTTPRequestDecoder>.self)
+      try pipeline.addHandler(heads, position: .after(decoder))
+    } catch {
+      preconditionFailure("the pipeline has no HTTP decoder: \(error)")
+    }
+    if context.channel.isActive { awaitHead(context) }
+  }
+
   func handlerRemoved(context: ChannelHandlerContext) {
     clientClosed()
-    closing?.cancel()
-    closing = nil
+    for timer in [closing, headDue, stall] { timer?.cancel() }
+    (closing, headDue, stall) = (nil, nil, nil)
+  }
+
+  func channelActive(context: ChannelHandlerContext) {
+    awaitHead(context)
+    context.fireChannelActive()
   }
 
   // MARK: - Inbound
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-    let part = unwrapInboundIn(data)
-    switch part {
+    // Nothing is answered after the end, nor after a request that is the client's last.
+    guard !isEnding, isReading || !isLastRequest else { return }
+    switch unwrapInboundIn(data) {
     case .head(let head):
+      headDue?.cancel()
+      isLastRequest = head.headerFields[.connection] == "close"
       isReading = true
       openRequests += 1
       drainedBytes = nil
-      if !isEnding { invite(head, context) }
+      invite(head, context)
     case .body(let buffer):
       if let drained = drainedBytes {
         drainedBytes = drained + buffer.readableBytes
@@ -87,20 +121,55 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
         drainedBytes = nil
         closing?.cancel()
         closing = nil
-        if closesAfterAnswer { end(context) }
+        if closesAfterAnswer { end(context) } else { awaitHead(context) }
       }
     }
     context.fireChannelRead(data)
   }
 
+  /// Closes a connection on which no head arrives in time, however many bytes of it do.
+  private func awaitHead(_ context: ChannelHandlerContext) {
+    headDue?.cancel()
+    headDue = context.eventLoop.assumeIsolated().scheduleTask(in: limits.headTime) {
+      context.close(promise: nil)
+    }
+  }
+
+  func channelWritabilityChanged(context: ChannelHandlerContext) {
+    stall?.cancel()
+    stall = nil
+    if !context.channel.isWritable {
+      stall = context.eventLoop.assumeIsolated().scheduleTask(in: limits.stallTime) {
+        context.close(promise: nil)
+      }
+    }
+    context.fireChannelWritabilityChanged()
+  }
+
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
     if case .some(.inputClosed) = event as? ChannelEvent {
-      clientClosed()
-      // A client that is done sending is taken for gone, as other servers do. In the midst of an
-      // answer, closing also frees a writer that waits for the client to read.
-      if isEnding || isAnswering { context.close(promise: nil) }
+      if isEnding || !awaitsAnswer(context) {
+        clientClosed()
+        // In the midst of an answer, this also frees a writer that waits for the client to read.
+        if isEnding || isAnswering { context.close(promise: nil) }
+      }
     }
     context.fireUserInboundEventTriggered(event)
+  }
+
+  /// Whether a client that has closed its half may still read; if it does not, what is sent here has
+  /// the connection reset.
+  private func awaitsAnswer(_ context: ChannelHandlerContext) -> Bool {
+    guard openRequests > 0, !isReading else { return false }
+    if isAnswering {
+      if isEventStream, context.channel.isWritable {
+        context.writeAndFlush(wrapOutboundOut(.body(Self.ping)), promise: nil)
+      }
+      return true
+    }
+    guard heads.knowsInterimAnswers else { return false }
+    context.writeAndFlush(wrapOutboundOut(.head(HTTPResponse(status: .continue))), promise: nil)
+    return true
   }
 
   func channelInactive(context: ChannelHandlerContext) {
@@ -136,7 +205,8 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
   }
 
   private func invite(_ head: HTTPRequest, _ context: ChannelHandlerContext) {
-    guard head.headerFields[.expect]?.lowercased() == "100-continue", openRequests == 1,
+    let expected = head.headerFields[.expect]?.utf8
+    guard expected?.count == 12, expected?.starts(with: "100-".utf8) == true, openRequests == 1,
       (head.headerFields[.contentLength].flatMap { Int($0) } ?? 0) <= limits.bodyBytesMax
     else { return }
     context.writeAndFlush(wrapOutboundOut(.head(HTTPResponse(status: .continue))), promise: nil)
@@ -150,15 +220,16 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
       return
     }
     lastWrite = .now()
-    let part = unwrapOutboundIn(data)
-    switch part {
+    switch unwrapOutboundIn(data) {
     case .head(let head) where head.status.kind == .informational: break
-    case .head(let head):
+    case .head(var head):
       isAnswering = true
+      if isLastRequest, openRequests == 1 { head.headerFields[.connection] = "close" }
       closesAfterAnswer = head.headerFields[.connection] == "close"
-      if head.headerFields[.contentType]?.hasPrefix("text/event-stream") == true {
-        schedulePing(context)
-      }
+      isEventStream = head.headerFields[.contentType]?.hasPrefix("text/event-stream") == true
+      if isEventStream { schedulePing(context) }
+      context.write(wrapOutboundOut(.head(head)), promise: promise)
+      return
     case .body: break
     case .end:
       isAnswering = false
@@ -176,7 +247,11 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
   /// An answer is complete: what is still to come of its request is read and dropped.
   private func answered(_ context: ChannelHandlerContext) {
     guard isReading, openRequests == 0 else {
-      if closesAfterAnswer { end(context) }
+      if closesAfterAnswer {
+        end(context)
+      } else if openRequests == 0 {
+        awaitHead(context)
+      }
       return
     }
     drainedBytes = 0
@@ -226,6 +301,7 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
   private func end(_ context: ChannelHandlerContext) {
     guard !isEnding else { return }
     isEnding = true
+    headDue?.cancel()
     context.close(mode: .output, promise: nil)
     scheduleClose(in: limits.lingerTime, context)
   }

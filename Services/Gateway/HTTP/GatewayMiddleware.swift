@@ -24,15 +24,11 @@ struct GatewayMiddleware: RouterMiddleware {
     return await ServiceKit.RequestContext.$current.withValue(identity) {
       let route = Route(path: request.uri.path)
       let method = request.method.rawValue
-      var response: Response
-      do throws(GatewayError) {
-        let entry = try load.enter(route: route, method: method)
-        response = await answer(request, context, route: route, entry: entry, next: next)
-      } catch {
-        response = Response.error(error)
-        load.refused(route: route, method: method, status: error.status)
-      }
+      let entry = load.enter(route: route, method: method)
+      var response = await answer(request, context, route: route, entry: entry, next: next)
       response.headers[.requestID] = identity.requestID
+      // The head alone: a client would take a body for the next answer.
+      if request.method == .head { response.body = .init() }
       return response
     }
   }

@@ -14,7 +14,8 @@ struct BodyLimits: Sendable {
 }
 
 extension Request {
-  /// Reads the body's JSON, within `limits`; throws ``GatewayError``.
+  /// Reads the body's JSON, within `limits`, and takes a place among the requests that are worked on;
+  /// throws ``GatewayError``.
   func json(on channel: any Channel, limits: BodyLimits) async throws -> JSONValue {
     let tooLarge = GatewayError(
       .bodyTooLarge,
@@ -27,21 +28,24 @@ extension Request {
       "The request body did not arrive within \(limits.timeout)."
     )
     let body = body
+    let entry = RequestLoad.current
+    try entry?.beginBody()
     let bytes = try await ClientWatch.run(
       on: channel,
       timeout: limits.timeout,
       timeoutError: tooSlow
     ) { () async throws -> [UInt8] in
       var bytes: [UInt8] = []
-      bytes.reserveCapacity(min(length ?? 0, limits.bytesMax))
       for try await buffer in body {
         guard bytes.count + buffer.readableBytes <= limits.bytesMax else { throw tooLarge }
+        try entry?.growBody(by: buffer.readableBytes)
         bytes += buffer.readableBytesView
       }
       return bytes
     }
     // Hummingbird takes the end of the connection for the end of the body.
     if let length, bytes.count < length { throw GatewayError.clientClosed }
+    try entry?.beginWork()
     do {
       return try JSONReader.parse(bytes, valuesMax: limits.valuesMax)
     } catch {

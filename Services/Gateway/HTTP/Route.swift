@@ -25,16 +25,16 @@ enum Route: String, Sendable, CaseIterable {
   /// The value of `Allow`.
   var allow: String { method == .get ? "GET, HEAD" : method.rawValue }
 
-  /// Whether the route makes a model work, and so counts against the limit of requests at once.
-  var isWork: Bool { method == .post }
-
   /// The route of a path, whatever the method; a trailing slash does not matter.
   init?(path: String) {
     let parts = path.split(separator: "/")
     let match = Self.allCases.first { route in
       let template = route.rawValue.split(separator: "/")
       return template.count == parts.count
-        && zip(template, parts).allSatisfy { $0 == $1 || $0.hasPrefix("{") }
+        && zip(template, parts).allSatisfy {
+          // Bytes: Swift's == takes time quadratic in the length of a hostile text.
+          $0.utf8.elementsEqual($1.utf8) || $0.hasPrefix("{")
+        }
     }
     guard let match else { return nil }
     self = match

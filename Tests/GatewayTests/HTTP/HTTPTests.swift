@@ -135,7 +135,7 @@ import Testing
       if request.maxTokens == 1 { try await gate.wait() }
       try await FakeSuite.sayHello(request, context, responses)
     })
-    try await TestGateway.run(suite, adjust: { $0.workMax = 1 }) { gateway in
+    try await TestGateway.run(suite, adjust: { $0.load.workMax = 1 }) { gateway in
       let client = try await RawClient.connect(port: gateway.client.port)
       try await client.post(chatPath, chatBody(#""max_tokens": 1, "stream": true"#))
       try await eventually { !gateway.suite.asked.generated.isEmpty }
