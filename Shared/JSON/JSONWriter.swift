@@ -21,6 +21,7 @@ private struct JSONWriter {
     case .null: text += "null"
     case .boolean(let flag): text += flag ? "true" : "false"
     case .integer(let number): text += String(number)
+    case .unsigned(let number): text += String(number)
     case .number(let number): text += number.isFinite ? String(number) : "null"
     case .string(let string): write(string)
     case .array(let elements):
