@@ -140,6 +140,8 @@ final class ModelCatalog: Sendable {
 extension ModelCatalog {
   /// The longest that the services may take to load a version.
   private static let loadTimeout: Duration = .seconds(600)
+  /// The longest that reading the list after a change may take.
+  private static let followTimeout: Duration = .seconds(30)
   /// The waits between attempts to load a version: the first, which doubles up to the last.
   private static let retryInitial: Duration = .seconds(1)
   private static let retryMax: Duration = .seconds(60)
@@ -150,7 +152,9 @@ extension ModelCatalog {
       state.withLock { $0.isFollowing = false }
       return
     }
-    let isRead = (try? await read(CallOptions(timeout: Self.renewalTimeout))) != nil
+    // Nobody waits for this read, so it may take longer than one that holds a request up.
+    let options = CallOptions(timeout: Self.followTimeout, readyTimeout: Self.followTimeout)
+    let isRead = (try? await read(options)) != nil
     // What was told and could not be read is asked for as if it had not been told.
     state.withLock { $0.isFollowing = isRead }
   }
