@@ -251,19 +251,38 @@ let services: [Target] = [
     ]
   ),
   shared(
-    "Registry",
-    path: "Services/DataManagement/Registry",
+    "Store",
+    path: "Services/DataManagement/Store",
     [
-      "Checkpoints", "Tokenizers", .product(name: "Crypto", package: "swift-crypto"),
+      .product(name: "Crypto", package: "swift-crypto"),
       .product(name: "GRDB", package: "GRDB.swift"),
     ]
   ),
-  tests("Registry", [.product(name: "GRDB", package: "GRDB.swift")]),
+  shared(
+    "Registry",
+    path: "Services/DataManagement/Registry",
+    [
+      "Checkpoints", "JSON", "Store", "Tokenizers",
+      .product(name: "Crypto", package: "swift-crypto"),
+      .product(name: "GRDB", package: "GRDB.swift"),
+    ]
+  ),
+  tests("Registry", ["Store", .product(name: "GRDB", package: "GRDB.swift")]),
+  shared(
+    "Datasets",
+    path: "Services/DataManagement/Datasets",
+    [
+      "JSON", "Store",
+      .product(name: "Crypto", package: "swift-crypto"),
+      .product(name: "GRDB", package: "GRDB.swift"),
+    ]
+  ),
+  tests("Datasets", ["JSON", "Store", .product(name: "GRDB", package: "GRDB.swift")]),
   shared(
     "DataService",
     path: "Services/DataManagement/Handlers",
     [
-      "RPC", "Registry", "ServiceAPI", "ServiceKit",
+      "Datasets", "RPC", "Registry", "ServiceAPI", "ServiceKit", "Store",
       .product(name: "Logging", package: "swift-log"),
     ]
   ),
@@ -276,7 +295,7 @@ let services: [Target] = [
   tests(
     "DataService",
     [
-      "RPC", "Registry", "ServiceAPI", "ServiceKit",
+      "Datasets", "RPC", "Registry", "ServiceAPI", "ServiceKit", "Store",
       .product(name: "Logging", package: "swift-log"),
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOPosix", package: "swift-nio"),

@@ -24,11 +24,11 @@ import Testing
 
     let lines = LogLines()
     let metrics = MetricsRegistry()
-    let registry = try await DataManagement.openRegistry(
+    let registry = try await DataManagement.open(
       in: "\(root)/store",
       metrics: metrics,
       logger: lines.logger
-    )
+    ).registry
     try await DataManagement.importModels(
       in: "\(root)/models",
       into: registry,

@@ -5,6 +5,7 @@ import NIOPosix
 import RPC
 import Registry
 import ServiceAPI
+import Store
 import Testing
 
 /// The registry's handlers behind a real server, called with the generated client.
@@ -117,7 +118,7 @@ import Testing
       call.cancel()
       await #expect(throws: RPCError.self) { try await call.value }
       // Imports run one after another: this one waits for the cancelled one to end.
-      await #expect(throws: RegistryError.self) {
+      await #expect(throws: DataError.self) {
         try await service.registry.importModel(folder: "/nonexistent")
       }
       let versions = try await service.registry.listModels()
@@ -127,12 +128,12 @@ import Testing
     }
   }
 
-  @Test(arguments: RegistryError.Code.allCases)
-  func `Every error of the registry has a status, and keeps its message`(code: RegistryError.Code) {
-    let error = RPCError(RegistryError(code, "message"))
+  @Test(arguments: DataError.Code.allCases)
+  func `Every error of the registry has a status, and keeps its message`(code: DataError.Code) {
+    let error = RPCError(DataError(code, "message"))
     #expect(error.code != .unknown && error.code != .ok)
     #expect(error.message == "message")
-    #expect(error.cause is RegistryError)
+    #expect(error.cause is DataError)
   }
 }
 

@@ -1,5 +1,6 @@
 import Foundation
 import Registry
+import Store
 import Testing
 
 /// A process that imports is killed; what it leaves is opened again.

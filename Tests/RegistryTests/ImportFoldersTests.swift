@@ -1,5 +1,6 @@
 import Foundation
 import Registry
+import Store
 import Testing
 
 @Suite struct ImportFoldersTests {

@@ -1,5 +1,6 @@
 import Foundation
 import Registry
+import Store
 import Testing
 
 @Suite struct ImportTests {
@@ -99,7 +100,7 @@ import Testing
     let temporary = try TemporaryStore()
     let registry = try temporary.open()
     let folder = try temporary.folder("tiny")
-    let cases: [(String, String?, RegistryError.Code)] = [
+    let cases: [(String, String?, DataError.Code)] = [
       ("tiny", nil, .invalidArgument), ("", nil, .invalidArgument),
       ("\(temporary.root)/none", nil, .notFound),
       ("\(folder)/config.json", nil, .failedPrecondition),

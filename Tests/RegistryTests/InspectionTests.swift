@@ -1,5 +1,6 @@
 import Foundation
 import Registry
+import Store
 import Testing
 
 /// Imports with the inspector of production.

@@ -1,4 +1,5 @@
 import Registry
+import Store
 import Testing
 
 @Suite struct ModelReferenceTests {
@@ -16,9 +17,9 @@ import Testing
     String(repeating: "x", count: 65),
   ])
   func `A name outside the grammar is refused`(name: String) {
-    let error = #expect(throws: RegistryError.self) { try ModelReference.validateName(name) }
+    let error = #expect(throws: DataError.self) { try ModelReference.validateName(name) }
     #expect(error?.code == .invalidArgument)
-    #expect(throws: RegistryError.self) { try ModelReference(parsing: name) }
+    #expect(throws: DataError.self) { try ModelReference(parsing: name) }
   }
 
   @Test func `A number after the at sign is a version, other text an alias`() throws {
@@ -29,17 +30,17 @@ import Testing
 
   @Test(arguments: ["chat@", "chat@0", "chat@4294967296", "chat@-1", "chat@a@b", "@3", "chat@A"])
   func `A malformed reference is refused`(text: String) {
-    let error = #expect(throws: RegistryError.self) { try ModelReference(parsing: text) }
+    let error = #expect(throws: DataError.self) { try ModelReference(parsing: text) }
     #expect(error?.code == .invalidArgument)
   }
 
   @Test func `A number is no alias`() {
-    #expect(throws: RegistryError.self) { try ModelReference.validateAlias("12") }
+    #expect(throws: DataError.self) { try ModelReference.validateAlias("12") }
   }
 
   @Test func `A refusal shows control characters escaped and long text cut`() {
     let text = "a\n" + String(repeating: "x", count: 5_000)
-    let error = #expect(throws: RegistryError.self) { try ModelReference.validateName(text) }
+    let error = #expect(throws: DataError.self) { try ModelReference.validateName(text) }
     #expect(error?.message.contains("\n") == false)
     #expect((error?.message.count ?? .max) < 250)
   }

@@ -1,5 +1,6 @@
 import Foundation
 import Registry
+import Store
 import Testing
 
 @Suite struct ResolveTests {
@@ -46,7 +47,7 @@ import Testing
     let temporary = try TemporaryStore()
     let registry = try await threeVersions(temporary)
     for (reference, code) in [
-      ("none", RegistryError.Code.notFound), ("tiny@4", .notFound), ("tiny@beta", .notFound),
+      ("none", DataError.Code.notFound), ("tiny@4", .notFound), ("tiny@beta", .notFound),
       ("tiny@", .invalidArgument), ("Tiny", .invalidArgument), ("", .invalidArgument),
     ] {
       let error = try await failure { _ = try await registry.resolve(reference) }

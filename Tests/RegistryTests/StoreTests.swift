@@ -1,6 +1,7 @@
 import Foundation
 import GRDB
 import Registry
+import Store
 import Testing
 
 @Suite struct StoreTests {
@@ -22,7 +23,7 @@ import Testing
   @Test func `A store has one owner`() throws {
     let temporary = try TemporaryStore()
     let registry = try temporary.open()
-    let error = #expect(throws: RegistryError.self) { try temporary.open() }
+    let error = #expect(throws: DataError.self) { try temporary.open() }
     #expect(error?.code == .failedPrecondition)
     #expect(error?.message.contains("owns the store") == true)
     withExtendedLifetime(registry) {}
@@ -65,7 +66,7 @@ import Testing
     for suffix in ["", "-wal", "-shm"] {
       try? FileManager.default.removeItem(atPath: "\(temporary.store)/registry.sqlite\(suffix)")
     }
-    let error = #expect(throws: RegistryError.self) { try temporary.open() }
+    let error = #expect(throws: DataError.self) { try temporary.open() }
     #expect(error?.code == .dataLoss)
     #expect(try names(in: "\(temporary.store)/models/tiny/1").count == 3)
   }
@@ -79,12 +80,12 @@ import Testing
       try $0.execute(sql: "INSERT INTO grdb_migrations VALUES ('9 of tomorrow')")
     }
     try database.close()
-    var error = #expect(throws: RegistryError.self) { try temporary.open() }
+    var error = #expect(throws: DataError.self) { try temporary.open() }
     #expect(error?.code == .failedPrecondition)
     #expect(error?.message.contains("newer release") == true)
     for suffix in ["-wal", "-shm"] { try? FileManager.default.removeItem(atPath: path + suffix) }
     try write(String(repeating: "no database ", count: 1_000), to: path)
-    error = #expect(throws: RegistryError.self) { try temporary.open() }
+    error = #expect(throws: DataError.self) { try temporary.open() }
     #expect(error?.code == .dataLoss)
   }
 

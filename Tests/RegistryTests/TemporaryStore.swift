@@ -1,5 +1,6 @@
 import Foundation
 import Registry
+import Store
 import Testing
 
 /// A temporary folder with a place for a store and for model folders; removed with the object.
@@ -58,7 +59,7 @@ let demoModels = URL(fileURLWithPath: #filePath)
 
 extension ModelInspector {
   /// Accepts every folder.
-  static let accepting = ModelInspector { _ throws(RegistryError) in
+  static let accepting = ModelInspector { _ throws(DataError) in
     ModelDescription(task: "text-generation", architecture: "llama", contextTokens: 1_024)
   }
 }
@@ -81,8 +82,8 @@ func names(in path: String) throws -> [String] {
 func failure(
   _ location: SourceLocation = #_sourceLocation,
   _ body: () async throws -> Void
-) async throws -> RegistryError {
-  let error = await #expect(throws: RegistryError.self, sourceLocation: location) {
+) async throws -> DataError {
+  let error = await #expect(throws: DataError.self, sourceLocation: location) {
     try await body()
   }
   return try #require(error, sourceLocation: location)

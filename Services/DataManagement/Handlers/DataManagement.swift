@@ -1,7 +1,9 @@
+package import Datasets
 import Foundation
 package import Logging
 package import Registry
 package import ServiceKit
+package import Store
 
 /// The data-management service, from its options to its handlers.
 package enum DataManagement {
@@ -9,7 +11,7 @@ package enum DataManagement {
   package static var process: ServiceProcess {
     ServiceProcess(
       name: "llmos-data",
-      summary: "keeps the models: versions, aliases, files",
+      summary: "keeps the models and datasets: versions, aliases, files",
       rpcPort: 7104,
       adminPort: 8104,
       options: DataOptions.all,
@@ -23,15 +25,18 @@ package enum DataManagement {
     if let models, !FileManager.default.isReadableFile(atPath: models) {
       throw configuration.error(DataOptions.demoModels, "is not a folder that can be read")
     }
-    let registry = try await openRegistry(
+    let opened = try await open(
       in: DataOptions.absolute(configuration[DataOptions.directory]),
       metrics: context.metrics,
       logger: context.logger
     )
-    if let models { try await importModels(in: models, into: registry, logger: context.logger) }
-    let logger = context.logger
+    let (registry, logger) = (opened.registry, context.logger)
+    if let models { try await importModels(in: models, into: registry, logger: logger) }
     return ServiceParts(
-      rpc: [RegistryHandlers(registry: registry)],
+      rpc: [
+        RegistryHandlers(registry: registry, health: context.health),
+        DatasetsHandlers(datasets: opened.datasets),
+      ],
       shutdownHooks: [{ await close(registry, logger: logger) }]
     )
   }
@@ -40,17 +45,21 @@ package enum DataManagement {
     do {
       try await registry.close()
     } catch {
-      logger.warning("the registry did not close", metadata: ["error": "\(error)"])
+      logger.warning("the store did not close", metadata: ["error": "\(error)"])
     }
   }
 
   /// Opens the store and shows its figures.
-  package static func openRegistry(
+  package static func open(
     in directory: String,
     metrics: MetricsRegistry,
     logger: Logger
-  ) async throws(RegistryError) -> ModelRegistry {
-    let registry = try await ModelRegistry.open(directory: directory, inspector: .standard)
+  ) async throws(DataError) -> (registry: ModelRegistry, datasets: DatasetStore) {
+    let store = try await DataStore.open(
+      directory: directory,
+      schemas: [ModelRegistry.schema, DatasetStore.schema]
+    )
+    let registry = try await ModelRegistry.open(store: store, inspector: .standard)
     let (counters, swept) = (registry.counters, registry.swept)
     if !swept.isEmpty {
       logger.warning(
@@ -61,13 +70,21 @@ package enum DataManagement {
         ]
       )
     }
+    let datasets = DatasetStore(store: store)
+    let datasetVersions = try await datasets.list().count
     logger.info(
-      "opened the registry",
+      "opened the store",
       metadata: [
         "folder": "\(registry.directory)", "models": "\(counters.models)",
-        "versions": "\(counters.versions)",
+        "versions": "\(counters.versions)", "dataset_versions": "\(datasetVersions)",
       ]
     )
+    show(registry, in: metrics)
+    show(datasets, in: metrics)
+    return (registry, datasets)
+  }
+
+  private static func show(_ registry: ModelRegistry, in metrics: MetricsRegistry) {
     metrics.gauge("llmos_registry_models", help: "Models registered.") {
       Double(registry.counters.models)
     }
@@ -86,7 +103,27 @@ package enum DataManagement {
         (["failed"], Double(counters.importsFailed)),
       ]
     }
-    return registry
+  }
+
+  private static func show(_ datasets: DatasetStore, in metrics: MetricsRegistry) {
+    metrics.counter(
+      "llmos_dataset_imports_total",
+      help: "Imports of datasets since the start, by how they ended.",
+      labels: ["result"]
+    ) {
+      let counters = datasets.counters
+      return [
+        (["added"], Double(counters.importsAdded)),
+        (["unchanged"], Double(counters.importsUnchanged)),
+        (["failed"], Double(counters.importsFailed)),
+      ]
+    }
+    metrics.counter(
+      "llmos_dataset_rows_read_total",
+      help: "Rows of datasets sent to readers since the start."
+    ) {
+      Double(datasets.counters.rowsRead)
+    }
   }
 
   /// Imports the model folders inside a folder that are not registered yet; logs one line for each.
@@ -96,7 +133,7 @@ package enum DataManagement {
     in folder: String,
     into registry: ModelRegistry,
     logger: Logger
-  ) async throws(RegistryError) {
+  ) async throws(DataError) {
     try await registry.importFolders(in: folder) { folder in
       switch folder.result {
       case .imported(let version):

@@ -1,9 +1,9 @@
 package import RPC
-package import Registry
+package import Store
 
 extension RPCError {
   /// What a caller is told of a registry's error: the only place where the one becomes the other.
-  package init(_ error: RegistryError) {
+  package init(_ error: DataError) {
     let code: StatusCode =
       switch error.code {
       case .invalidArgument: .invalidArgument

@@ -1,43 +1,16 @@
 import GRDB
+import Store
 
-/// The database of the registry: versions, their files and aliases.
-///
-/// Thread-safe: GRDB serializes writes and runs reads beside them on snapshots (WAL). The `async` functions
-/// wait without blocking; the others block.
+/// The registry's part of the database: versions, their files and aliases.
 struct Catalogue: Sendable {
-  private let pool: DatabasePool
-  private let layout: StoreLayout
+  let database: StoreDatabase
+  let layout: StoreLayout
 
-  /// Opens or creates the database and brings its schema up to date.
-  init(layout: StoreLayout, busyMilliseconds: Int) throws(RegistryError) {
-    self.layout = layout
-    var configuration = Configuration()
-    configuration.foreignKeysEnabled = true
-    configuration.busyMode = .timeout(Double(busyMilliseconds) / 1_000)
-    configuration.label = "llmos.registry"
-    do {
-      pool = try DatabasePool(path: layout.database, configuration: configuration)
-      // GRDB opens WAL databases with NORMAL, under which a loss of power may undo an import that was
-      // already acknowledged.
-      try pool.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
-      let isNewer = try pool.read { try Self.migrator.hasBeenSuperseded($0) }
-      guard !isNewer else {
-        throw RegistryError(
-          .failedPrecondition,
-          "open \(layout.database): it was written by a newer release of llmos"
-        )
-      }
-      try Self.migrator.migrate(pool)
-    } catch {
-      throw Self.translate(error, "open \(layout.database)")
-    }
-  }
-
-  /// The schema's history; a released migration is never edited.
-  private static var migrator: DatabaseMigrator {
-    var migrator = DatabaseMigrator()
-    migrator.registerMigration("1 versions, files and aliases") { database in
-      try database.execute(
+  /// The tables, and the blobs they refer to.
+  static let schema = StoreSchema(
+    migrations: [
+      StoreMigration(
+        "1 versions, files and aliases",
         sql: """
           CREATE TABLE model_version (
             model TEXT NOT NULL,
@@ -69,86 +42,46 @@ struct Catalogue: Sendable {
           ) STRICT, WITHOUT ROWID;
           CREATE INDEX model_alias_version ON model_alias (model, version);
           """
-      )
-    }
-    return migrator
-  }
-
-  /// Runs a read beside other reads and the writer, without blocking the caller's thread.
-  func read<Value: Sendable>(
-    _ operation: String,
-    _ body: @escaping @Sendable (Database) throws -> Value
-  ) async throws(RegistryError) -> Value {
-    do {
-      return try await pool.read(body)
-    } catch {
-      throw Self.translate(error, operation)
-    }
-  }
-
-  /// Runs one transaction without blocking the caller's thread.
-  func write<Value: Sendable>(
-    _ operation: String,
-    _ body: @escaping @Sendable (Database) throws -> Value
-  ) async throws(RegistryError) -> Value {
-    do {
-      return try await pool.write(body)
-    } catch {
-      throw Self.translate(error, operation)
-    }
-  }
-
-  /// Runs a read and blocks until it is done.
-  func readBlocking<Value>(
-    _ operation: String,
-    _ body: (Database) throws -> Value
-  ) throws(RegistryError) -> Value {
-    do {
-      return try pool.read(body)
-    } catch {
-      throw Self.translate(error, operation)
-    }
-  }
-
-  /// Runs one transaction and blocks until it is durable.
-  func writeBlocking<Value>(
-    _ operation: String,
-    _ body: (Database) throws -> Value
-  ) throws(RegistryError) -> Value {
-    do {
-      return try pool.write(body)
-    } catch {
-      throw Self.translate(error, operation)
-    }
-  }
-
-  /// Closes the connections; later use throws.
-  func close() throws(RegistryError) {
-    do {
-      try pool.close()
-    } catch {
-      throw Self.translate(error, "close \(layout.database)")
-    }
-  }
-
-  private static func translate(_ error: any Error, _ operation: String) -> RegistryError {
-    if let error = error as? RegistryError { return error }
-    if error is CancellationError {
-      return RegistryError(.cancelled, "\(operation): cancelled", cause: error)
-    }
-    guard let error = error as? DatabaseError else {
-      return RegistryError(.internalFailure, "\(operation): the database failed", cause: error)
-    }
-    let code: RegistryError.Code =
-      switch error.resultCode {
-      case .SQLITE_CORRUPT, .SQLITE_NOTADB: .dataLoss
-      case .SQLITE_FULL: .resourceExhausted
-      case .SQLITE_READONLY, .SQLITE_PERM, .SQLITE_CANTOPEN: .failedPrecondition
-      default: .internalFailure
-      }
-    let text = error.message ?? "code \(error.resultCode.rawValue)"
-    return RegistryError(code, "\(operation): database: \(text)", cause: error)
-  }
+      ),
+      StoreMigration(
+        "2 metrics, lineage and the history of aliases",
+        sql: """
+          CREATE TABLE model_metric (
+            model TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            ordinal INTEGER NOT NULL,
+            name TEXT NOT NULL,
+            value REAL NOT NULL,
+            PRIMARY KEY (model, version, ordinal),
+            FOREIGN KEY (model, version) REFERENCES model_version (model, version) ON DELETE CASCADE
+          ) STRICT, WITHOUT ROWID;
+          CREATE TABLE model_lineage (
+            model TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            dataset TEXT NOT NULL,
+            dataset_digest TEXT NOT NULL,
+            job_id TEXT NOT NULL,
+            base_model TEXT NOT NULL,
+            base_model_digest TEXT NOT NULL,
+            configuration_json TEXT NOT NULL,
+            PRIMARY KEY (model, version),
+            FOREIGN KEY (model, version) REFERENCES model_version (model, version) ON DELETE CASCADE
+          ) STRICT, WITHOUT ROWID;
+          CREATE TABLE alias_change (
+            sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+            model TEXT NOT NULL,
+            alias TEXT NOT NULL,
+            version INTEGER,
+            previous INTEGER,
+            action TEXT NOT NULL,
+            at_ms INTEGER NOT NULL
+          ) STRICT;
+          CREATE INDEX alias_change_alias ON alias_change (model, alias, sequence);
+          """
+      ),
+    ],
+    blobsInUse: { try String.fetchSet($0, sql: "SELECT DISTINCT sha256 FROM model_file") }
+  )
 }
 
 // MARK: - Statements
@@ -158,14 +91,14 @@ extension Catalogue {
   func versions(_ database: Database, of model: String? = nil) throws -> [ModelVersion] {
     let filter = model == nil ? "" : "WHERE model = ?"
     let arguments: StatementArguments = model.map { [$0] } ?? []
-    var files: [VersionKey: [ModelFile]] = [:]
+    var files: [VersionKey: [StoredFile]] = [:]
     let fileRows = try Row.fetchCursor(
       database,
       sql: "SELECT * FROM model_file \(filter) ORDER BY model, version, name",
       arguments: arguments
     )
     while let row = try fileRows.next() {
-      let file = ModelFile(
+      let file = StoredFile(
         name: row["name"],
         sizeBytes: row["size_bytes"],
         sha256: row["sha256"]
@@ -181,6 +114,8 @@ extension Catalogue {
     while let row = try aliasRows.next() {
       aliases[VersionKey(row), default: []].append(row["alias"])
     }
+    let metrics = try metrics(database, filter, arguments)
+    let lineages = try lineages(database, filter, arguments)
     let rows = try Row.fetchAll(
       database,
       sql: "SELECT * FROM model_version \(filter) ORDER BY model, version",
@@ -200,16 +135,61 @@ extension Catalogue {
         files: files[key] ?? [],
         path: layout.version(key.version, of: key.model),
         aliases: aliases[key] ?? [],
-        createdAtMilliseconds: row["created_at_ms"]
+        createdAtMilliseconds: row["created_at_ms"],
+        metrics: metrics[key] ?? [],
+        lineage: lineages[key]
       )
     }
+  }
+
+  private func metrics(
+    _ database: Database,
+    _ filter: String,
+    _ arguments: StatementArguments
+  ) throws -> [VersionKey: [ModelMetric]] {
+    var metrics: [VersionKey: [ModelMetric]] = [:]
+    let rows = try Row.fetchCursor(
+      database,
+      sql: "SELECT * FROM model_metric \(filter) ORDER BY model, version, ordinal",
+      arguments: arguments
+    )
+    while let row = try rows.next() {
+      metrics[VersionKey(row), default: []].append(
+        ModelMetric(name: row["name"], value: row["value"])
+      )
+    }
+    return metrics
+  }
+
+  private func lineages(
+    _ database: Database,
+    _ filter: String,
+    _ arguments: StatementArguments
+  ) throws -> [VersionKey: ModelLineage] {
+    var lineages: [VersionKey: ModelLineage] = [:]
+    let rows = try Row.fetchCursor(
+      database,
+      sql: "SELECT * FROM model_lineage \(filter)",
+      arguments: arguments
+    )
+    while let row = try rows.next() {
+      lineages[VersionKey(row)] = ModelLineage(
+        dataset: row["dataset"],
+        datasetDigest: row["dataset_digest"],
+        jobID: row["job_id"],
+        baseModel: row["base_model"],
+        baseModelDigest: row["base_model_digest"],
+        configurationJSON: row["configuration_json"]
+      )
+    }
+    return lineages
   }
 
   /// The version a reference means; throws `notFound`.
   func resolve(_ database: Database, _ reference: ModelReference) throws -> ModelVersion {
     let versions = try versions(database, of: reference.name)
     guard let newest = versions.last else {
-      throw RegistryError(.notFound, "model \(reference.name) is not registered")
+      throw DataError(.notFound, "model \(reference.name) is not registered")
     }
     switch reference.selector {
     case .standard:
@@ -217,7 +197,7 @@ extension Catalogue {
       return versions.first { $0.aliases.contains(production) } ?? newest
     case .version(let number):
       guard let version = versions.first(where: { $0.version == number }) else {
-        throw RegistryError(
+        throw DataError(
           .notFound,
           "model \(reference.name) has no version \(number); its newest is \(newest.version)"
         )
@@ -226,7 +206,7 @@ extension Catalogue {
     case .alias(let alias):
       guard let version = versions.first(where: { $0.aliases.contains(alias) }) else {
         let known = versions.flatMap(\.aliases).sorted().joined(separator: ", ")
-        throw RegistryError(
+        throw DataError(
           .notFound,
           "model \(reference.name) has no alias \(alias); it has \(known.isEmpty ? "none" : known)"
         )
@@ -251,25 +231,19 @@ extension Catalogue {
         arguments: [version.name, version.version, file.name, file.sizeBytes, file.sha256]
       )
     }
-  }
-
-  /// Points an alias at a version.
-  func setAlias(_ database: Database, _ alias: String, of model: String, to version: UInt32) throws
-  {
+    for (ordinal, metric) in version.metrics.enumerated() {
+      try database.execute(
+        sql: "INSERT INTO model_metric VALUES (?, ?, ?, ?, ?)",
+        arguments: [version.name, version.version, ordinal, metric.name, metric.value]
+      )
+    }
+    guard let lineage = version.lineage else { return }
     try database.execute(
-      sql: """
-        INSERT INTO model_alias (model, alias, version) VALUES (?, ?, ?)
-        ON CONFLICT (model, alias) DO UPDATE SET version = excluded.version
-        """,
-      arguments: [model, alias, version]
-    )
-  }
-
-  /// Removes an alias.
-  func removeAlias(_ database: Database, _ alias: String, of model: String) throws {
-    try database.execute(
-      sql: "DELETE FROM model_alias WHERE model = ? AND alias = ?",
-      arguments: [model, alias]
+      sql: "INSERT INTO model_lineage VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+      arguments: [
+        version.name, version.version, lineage.dataset, lineage.datasetDigest, lineage.jobID,
+        lineage.baseModel, lineage.baseModelDigest, lineage.configurationJSON,
+      ]
     )
   }
 

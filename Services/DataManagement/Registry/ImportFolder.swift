@@ -1,12 +1,15 @@
 import Glibc
+import Store
 
 /// A folder to import: which of its files are taken.
 ///
 /// Only names of the Hugging Face layout that inference, tokenizing or the licence need are taken; all else
 /// (other weight formats, test data, hidden files, subfolders) is left where it is.
 struct ImportFolder: Sendable {
+  /// The weights' file name.
+  static let weights = "model.safetensors"
   /// The files without which a folder is no model.
-  static let required = ["config.json", ModelFile.weights, "tokenizer.json"]
+  static let required = ["config.json", weights, "tokenizer.json"]
   /// The files that are taken if present.
   private static let optional: Set<String> = [
     "README.md", "chat_template.jinja", "generation_config.json", "merges.txt",
@@ -23,26 +26,26 @@ struct ImportFolder: Sendable {
   let ignored: [String]
 
   /// Lists the folder; throws if it is none, a required file is missing, or there are too many entries.
-  init(path: String, limits: RegistryLimits) throws(RegistryError) {
+  init(path: String, limits: RegistryLimits) throws(DataError) {
     guard path.hasPrefix("/"), !path.utf8.contains(0) else {
-      throw RegistryError(
+      throw DataError(
         .invalidArgument,
-        "import \(ModelReference.quoted(path)): the folder's path must be absolute"
+        "import \(StoreName.quoted(path)): the folder's path must be absolute"
       )
     }
     let canonical = try FileSystem.canonicalPath(path)
     guard try FileSystem.status(canonical)?.kind == .directory else {
-      throw RegistryError(.failedPrecondition, "import \(path): not a folder")
+      throw DataError(.failedPrecondition, "import \(path): not a folder")
     }
     self.path = canonical
     let entries = try FileSystem.entries(of: canonical, limit: limits.folderEntriesMax)
     names = entries.filter(Self.isTaken)
     ignored = entries.filter { !Self.isTaken($0) }
     for name in Self.required where !names.contains(name) {
-      throw RegistryError(.failedPrecondition, "import \(path): \(name) is missing")
+      throw DataError(.failedPrecondition, "import \(path): \(name) is missing")
     }
     guard names.count <= limits.filesMax else {
-      throw RegistryError(
+      throw DataError(
         .resourceExhausted,
         "import \(path): \(names.count) files, more than \(limits.filesMax)"
       )
@@ -72,8 +75,8 @@ struct ImportFolder: Sendable {
   /// Neither a pipe nor a device is opened for reading: that could block for ever.
   func withFile<Value>(
     _ name: String,
-    _ body: (CInt, Int64) throws(RegistryError) -> Value
-  ) throws(RegistryError) -> Value {
+    _ body: (CInt, Int64) throws(DataError) -> Value
+  ) throws(DataError) -> Value {
     let target: String
     do {
       target = try FileSystem.canonicalPath("\(path)/\(name)")
@@ -102,7 +105,7 @@ struct ImportFolder: Sendable {
     of name: String,
     _ reason: String,
     cause: (any Error)? = nil
-  ) -> RegistryError {
-    RegistryError(.failedPrecondition, "import \(path): \(name): \(reason)", cause: cause)
+  ) -> DataError {
+    DataError(.failedPrecondition, "import \(path): \(name): \(reason)", cause: cause)
   }
 }

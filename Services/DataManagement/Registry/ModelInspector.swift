@@ -1,16 +1,20 @@
 import Checkpoints
+package import Store
 import Tokenizers
 
 /// Reads a model folder and says what it is, or which of its files is damaged.
 package struct ModelInspector: Sendable {
+  /// What an inspection throws.
+  package typealias Failure = DataError
+
   /// Validates the folder at an absolute path.
   ///
   /// Throws `failedPrecondition`, the message starting with the damaged file's name. Blocks.
-  package var inspect: @Sendable (_ folder: String) throws(RegistryError) -> ModelDescription
+  package var inspect: @Sendable (_ folder: String) throws(DataError) -> ModelDescription
 
   /// An inspector from its function.
   package init(
-    inspect: @escaping @Sendable (_ folder: String) throws(RegistryError) -> ModelDescription
+    inspect: @escaping @Sendable (_ folder: String) throws(DataError) -> ModelDescription
   ) {
     self.inspect = inspect
   }
@@ -21,12 +25,12 @@ package struct ModelInspector: Sendable {
   /// not change meanwhile (they are mapped): the registry hands it its own copy.
   package static let standard = ModelInspector(inspect: inspectModel)
 
-  private static func inspectModel(_ folder: String) throws(RegistryError) -> ModelDescription {
+  private static func inspectModel(_ folder: String) throws(DataError) -> ModelDescription {
     let model: ModelFolder
     do {
       model = try ModelFolder.validate(folder)
     } catch {
-      throw RegistryError(.failedPrecondition, error.message, cause: error)
+      throw DataError(.failedPrecondition, error.message, cause: error)
     }
     let tokenizer: Tokenizer
     do {
@@ -36,11 +40,11 @@ package struct ModelInspector: Sendable {
       let message =
         error.message.hasPrefix("\(folder)/")
         ? String(error.message.dropFirst(folder.count + 1)) : error.message
-      throw RegistryError(.failedPrecondition, message, cause: error)
+      throw DataError(.failedPrecondition, message, cause: error)
     }
     let configuration = model.configuration
     guard tokenizer.vocabularySize <= configuration.vocabularySize else {
-      throw RegistryError(
+      throw DataError(
         .failedPrecondition,
         "tokenizer.json: \(tokenizer.vocabularySize) tokens, but config.json has vocab_size "
           + "\(configuration.vocabularySize)"

@@ -1,15 +1,12 @@
+package import Store
+
 extension ModelRegistry {
-  /// Removes what the catalogue does not know: imports under way, version folders and blobs.
+  /// Removes the version folders that the catalogue does not know; returns how many.
   static func sweep(
     _ layout: StoreLayout,
-    blobs: BlobDirectory,
     keeping versions: [ModelVersion]
-  ) throws(RegistryError) -> SweepReport {
-    var report = SweepReport()
-    for name in try FileSystem.entries(of: layout.staging) {
-      try FileSystem.removeTree("\(layout.staging)/\(name)")
-      report.stagedImports += 1
-    }
+  ) throws(DataError) -> Int {
+    var removed = 0
     let known = Set(versions.map(\.path))
     let names = Set(versions.map(\.name))
     for name in try FileSystem.directories(in: layout.models) {
@@ -17,16 +14,15 @@ extension ModelRegistry {
       for number in try FileSystem.entries(of: parent) where !known.contains("\(parent)/\(number)")
       {
         try FileSystem.removeTree("\(parent)/\(number)")
-        report.versionFolders += 1
+        removed += 1
       }
       if !names.contains(name) { try FileSystem.removeTree(parent) }
     }
-    report.blobs = try blobs.sweep(keeping: Set(versions.flatMap { $0.files.map(\.sha256) }))
-    return report
+    return removed
   }
 
   /// Throws `dataLoss` naming the first file of a version's folder that is missing or has another size.
-  static func checkSizes(of version: ModelVersion) throws(RegistryError) {
+  static func checkSizes(of version: ModelVersion) throws(DataError) {
     for file in version.files {
       let status = try FileSystem.status("\(version.path)/\(file.name)")
       guard let status, status.kind == .file else {
@@ -39,11 +35,11 @@ extension ModelRegistry {
   }
 
   private static func loss(
-    of file: ModelFile,
+    of file: StoredFile,
     in version: ModelVersion,
     _ reason: String
-  ) -> RegistryError {
-    RegistryError(
+  ) -> DataError {
+    DataError(
       .dataLoss,
       "model \(version.name)@\(version.version): \(file.name): \(reason); "
         + "importing its folder again repairs it"
@@ -52,10 +48,10 @@ extension ModelRegistry {
 
   /// What is wrong with a version's link to a sound blob; nil if nothing is.
   static func linkDamage(
-    of file: ModelFile,
+    of file: StoredFile,
     in version: ModelVersion,
     blobs: BlobDirectory
-  ) throws(RegistryError) -> String? {
+  ) throws(DataError) -> String? {
     guard let link = try FileSystem.status("\(version.path)/\(file.name)") else {
       return "missing in the version's folder"
     }
@@ -67,8 +63,8 @@ extension ModelRegistry {
   ///
   /// Blocks. Every file of every version is a link to a sound blob; nothing else lies in `models`, `blobs` and
   /// `staging`.
-  package func inconsistencies() throws(RegistryError) -> [String] {
-    let versions = try catalogue.readBlocking("check") { try catalogue.versions($0) }
+  package func inconsistencies() throws(DataError) -> [String] {
+    let versions = try catalogue.database.readBlocking("check") { try catalogue.versions($0) }
     var found: [String] = []
     for version in versions {
       if version.digest != ModelVersion.digest(of: version.files) {

@@ -1,3 +1,6 @@
+import GRDB
+package import Store
+
 /// Where an import has got to.
 ///
 /// After `committed` the new version is there; before, it is not.
@@ -18,6 +21,30 @@ package enum ImportStep: String, Sendable, CaseIterable {
   case committed
   /// The staging folder is gone.
   case cleaned
+}
+
+/// What is to become a version.
+struct VersionDraft: Sendable {
+  /// The model's name.
+  let name: String
+  /// Where the files come from, for messages: "import /models/x".
+  let source: String
+  /// The files, sorted by name.
+  let files: [StoredFile]
+  /// Entries of the folder that were not taken.
+  var ignored: [String] = []
+  /// Figures of its evaluation.
+  var metrics: [ModelMetric] = []
+  /// Where it comes from.
+  var lineage: ModelLineage?
+  /// Whether the name goes on to mean what it meant before.
+  var keepsMeaning = false
+
+  init(name: String, source: String, files: [StoredFile]) {
+    self.name = name
+    self.source = source
+    self.files = files
+  }
 }
 
 /// What an import did.
@@ -48,9 +75,9 @@ extension ModelRegistry {
   package func importModel(
     folder: String,
     name: String? = nil
-  ) async throws(RegistryError) -> ImportOutcome {
+  ) async throws(DataError) -> ImportOutcome {
     do {
-      let outcome = try await importWorker.run { () throws(RegistryError) in
+      let outcome = try await importWorker.run { () throws(DataError) in
         try self.importBlocking(folder: folder, name: name)
       }
       count { if outcome.isNew { $0.importsAdded += 1 } else { $0.importsUnchanged += 1 } }
@@ -68,17 +95,11 @@ extension ModelRegistry {
   private func importBlocking(
     folder: String,
     name: String?
-  ) throws(RegistryError) -> ImportOutcome {
+  ) throws(DataError) -> ImportOutcome {
     let source = try ImportFolder(path: folder, limits: limits)
     let name = name.flatMap { $0.isEmpty ? nil : $0 } ?? source.folderName
     try ModelReference.validateName(name)
-    let known = try knownVersions()
-    guard known.count < limits.versionsMax else {
-      throw RegistryError(
-        .resourceExhausted,
-        "import \(name): \(known.count) versions, at most \(limits.versionsMax)"
-      )
-    }
+    let known = try knownVersions(toAddTo: name)
 
     let staging = "\(layout.staging)/import"
     try FileSystem.removeTree(staging)
@@ -103,15 +124,34 @@ extension ModelRegistry {
     as name: String,
     known: [ModelVersion],
     staging: String
-  ) throws(RegistryError) -> ImportOutcome {
+  ) throws(DataError) -> ImportOutcome {
     let files = try copyFiles(of: source, to: staging)
+    var draft = VersionDraft(name: name, source: "import \(source.path)", files: files)
+    draft.ignored = source.ignored
+    return try register(draft, known: known, staging: staging)
+  }
+
+  /// Makes staged files the next version of a name; runs on the import worker.
+  ///
+  /// - Parameters:
+  ///   - draft: what to register; its files lie in `staging`, and nothing else.
+  ///   - known: all versions there are.
+  ///   - staging: the folder, which the caller removes.
+  /// - Returns: the version.
+  /// - Throws: as `importModel`.
+  func register(
+    _ draft: VersionDraft,
+    known: [ModelVersion],
+    staging: String
+  ) throws(DataError) -> ImportOutcome {
+    let (name, files) = (draft.name, draft.files)
     // The copy is inspected rather than the folder: nobody else writes to it, so that what was checked is
     // what is registered, and a mapped file cannot be cut short under the reader.
     let description: ModelDescription
     do {
       description = try inspector.inspect(staging)
     } catch {
-      throw RegistryError(error.code, "import \(source.path): \(error.message)", cause: error.cause)
+      throw DataError(error.code, "\(draft.source): \(error.message)", cause: error.cause)
     }
     onStep(.validated)
 
@@ -129,9 +169,10 @@ extension ModelRegistry {
       try relink(version, staging: staging)
     }
     if let present {
-      return ImportOutcome(version: present, isNew: false, ignored: source.ignored)
+      return ImportOutcome(version: present, isNew: false, ignored: draft.ignored)
     }
-    let number = (known.last { $0.name == name }?.version ?? 0) + 1
+    let newest = known.last { $0.name == name }?.version
+    let number = (newest ?? 0) + 1
     let version = ModelVersion(
       name: name,
       version: number,
@@ -140,11 +181,17 @@ extension ModelRegistry {
       files: files,
       path: layout.version(number, of: name),
       aliases: [],
-      createdAtMilliseconds: FileSystem.wallClockMilliseconds()
+      createdAtMilliseconds: FileSystem.wallClockMilliseconds(),
+      metrics: draft.metrics,
+      lineage: draft.lineage
     )
     try place(version, staging: staging)
     do {
-      try catalogue.writeBlocking("import \(name)") { try catalogue.insert($0, version) }
+      try catalogue.database.writeBlocking(draft.source) { database in
+        try catalogue.insert(database, version)
+        guard draft.keepsMeaning, let newest else { return }
+        try keepMeaning(of: name, database, newest)
+      }
     } catch {
       try? FileSystem.removeTree(version.path)
       throw error
@@ -154,25 +201,48 @@ extension ModelRegistry {
       if number == 1 { $0.models += 1 }
     }
     onStep(.committed)
-    return ImportOutcome(version: version, isNew: true, ignored: source.ignored)
+    watchers.notify()
+    return ImportOutcome(version: version, isNew: true, ignored: draft.ignored)
   }
 
-  private func knownVersions() throws(RegistryError) -> [ModelVersion] {
-    try catalogue.readBlocking("import") { try catalogue.versions($0) }
+  /// Gives a name without the alias `production` that alias, on the version it meant so far.
+  private func keepMeaning(of name: String, _ database: Database, _ newest: UInt32) throws {
+    let alias = ModelReference.productionAlias
+    guard try catalogue.target(database, of: alias, of: name) == nil else { return }
+    try catalogue.move(
+      database,
+      alias,
+      of: name,
+      to: newest,
+      .register,
+      historyMax: limits.aliasHistoryMax
+    )
+  }
+
+  /// All versions there are; throws `resourceExhausted` if none may be added.
+  func knownVersions(toAddTo name: String) throws(DataError) -> [ModelVersion] {
+    let known = try catalogue.database.readBlocking("import") { try catalogue.versions($0) }
+    guard known.count < limits.versionsMax else {
+      throw DataError(
+        .resourceExhausted,
+        "import \(name): \(known.count) versions, at most \(limits.versionsMax)"
+      )
+    }
+    return known
   }
 
   private func copyFiles(
     of source: ImportFolder,
     to staging: String
-  ) throws(RegistryError) -> [ModelFile] {
-    var files: [ModelFile] = []
+  ) throws(DataError) -> [StoredFile] {
+    var files: [StoredFile] = []
     for name in source.names {
       let bytesMax = limits.bytesMax(of: name)
       let blobs = self.blobs
       let file = try source.withFile(name) {
-        (descriptor, bytes) throws(RegistryError) -> ModelFile in
+        (descriptor, bytes) throws(DataError) -> StoredFile in
         guard bytes <= bytesMax else {
-          throw RegistryError(
+          throw DataError(
             .resourceExhausted,
             "import \(source.path): \(name): \(bytes) bytes, more than \(bytesMax)"
           )
@@ -191,7 +261,7 @@ extension ModelRegistry {
   }
 
   /// Builds the version's folder out of links to the blobs and moves it into its place at once.
-  private func place(_ version: ModelVersion, staging: String) throws(RegistryError) {
+  private func place(_ version: ModelVersion, staging: String) throws(DataError) {
     let built = "\(staging)/version"
     try FileSystem.createDirectory(built)
     for file in version.files {
@@ -210,7 +280,7 @@ extension ModelRegistry {
   }
 
   /// Makes every file of a registered version a link to its blob again, where it is not.
-  private func relink(_ version: ModelVersion, staging: String) throws(RegistryError) {
+  private func relink(_ version: ModelVersion, staging: String) throws(DataError) {
     try FileSystem.createDirectories(version.path)
     var isChanged = false
     for file in version.files {

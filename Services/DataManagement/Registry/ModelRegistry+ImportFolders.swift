@@ -1,3 +1,5 @@
+package import Store
+
 /// What became of one folder among those imported together.
 package struct FolderImport: Sendable {
   /// What was done.
@@ -7,7 +9,7 @@ package struct FolderImport: Sendable {
     /// A model of its name was registered before; the folder was not read.
     case present
     /// It is no sound model, or could not be stored.
-    case refused(RegistryError)
+    case refused(DataError)
   }
 
   /// The folder's name, which is the model's.
@@ -28,9 +30,9 @@ extension ModelRegistry {
   package func importFolders(
     in directory: String,
     report: (FolderImport) -> Void
-  ) async throws(RegistryError) {
+  ) async throws(DataError) {
     let limits = self.limits
-    let names = try await importWorker.run { () throws(RegistryError) -> [String] in
+    let names = try await importWorker.run { () throws(DataError) -> [String] in
       var names: [String] = []
       for name in try FileSystem.entries(of: directory, limit: limits.folderEntriesMax)
       where !name.hasPrefix(".") {

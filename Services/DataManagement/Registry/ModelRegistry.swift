@@ -1,4 +1,5 @@
 import GRDB
+package import Store
 import Synchronization
 
 /// The registry of models: versions of model folders in a content-addressed store, with movable aliases.
@@ -7,6 +8,10 @@ import Synchronization
 /// see the last committed state, imports run one after another on a queue of their own, and neither blocks a
 /// thread of the cooperative pool. A crash at any point of an import leaves the state before or after it.
 package final class ModelRegistry: Sendable {
+  /// What the registry keeps in a store.
+  package static let schema = Catalogue.schema
+
+  let store: DataStore
   let layout: StoreLayout
   let limits: RegistryLimits
   let catalogue: Catalogue
@@ -15,8 +20,9 @@ package final class ModelRegistry: Sendable {
   let onStep: @Sendable (ImportStep) -> Void
   let importWorker: BlockingWorker
   private let verifyWorker: BlockingWorker
-  private let lock: StoreLock
   private let state: Mutex<RegistryCounters>
+  let watchers = AliasWatchers()
+  let uploads = Mutex(UploadPlaces())
 
   /// What the sweep at start removed.
   package let swept: SweepReport
@@ -32,38 +38,50 @@ package final class ModelRegistry: Sendable {
   ///   - onStep: called, synchronously, as an import advances.
   /// - Throws: `failedPrecondition` if another process owns the store, `dataLoss` if the database is damaged
   ///   or missing while there are blobs.
-  package init(
+  package convenience init(
     directory: String,
     limits: RegistryLimits = RegistryLimits(),
     inspector: ModelInspector,
     onStep: @escaping @Sendable (ImportStep) -> Void = { _ in }
-  ) throws(RegistryError) {
-    let layout = try StoreLayout.create(in: directory)
-    let lock = try StoreLock(path: layout.lock)
-    let blobs = BlobDirectory(layout: layout)
-    // The sweep would take every blob for a leftover: without the database nothing says otherwise.
-    if try FileSystem.status(layout.database) == nil, try !blobs.isEmpty() {
-      throw RegistryError(
-        .dataLoss,
-        "open \(layout.root): registry.sqlite is missing but there are blobs; "
-          + "restore it, or move the folder away to start anew"
-      )
-    }
-    let catalogue = try Catalogue(
-      layout: layout,
-      busyMilliseconds: limits.databaseBusyMillisecondsMax
+  ) throws(DataError) {
+    try self.init(
+      store: DataStore(
+        directory: directory,
+        schemas: [Self.schema],
+        busyMilliseconds: limits.databaseBusyMillisecondsMax
+      ),
+      limits: limits,
+      inspector: inspector,
+      onStep: onStep
     )
-    let versions = try catalogue.readBlocking("open \(layout.root)") {
+  }
+
+  /// The registry in a store that was opened with its schema; removes version folders a crash left behind.
+  ///
+  /// Blocks on file work. Parameters and errors are those of the other initializer.
+  package init(
+    store: DataStore,
+    limits: RegistryLimits = RegistryLimits(),
+    inspector: ModelInspector,
+    onStep: @escaping @Sendable (ImportStep) -> Void = { _ in }
+  ) throws(DataError) {
+    let layout = store.layout
+    let catalogue = Catalogue(database: store.database, layout: layout)
+    let versions = try store.database.readBlocking("open \(layout.root)") {
       try catalogue.versions($0)
     }
-    swept = try Self.sweep(layout, blobs: blobs, keeping: versions)
+    swept = SweepReport(
+      stagedImports: store.swept.staged,
+      versionFolders: try Self.sweep(layout, keeping: versions),
+      blobs: store.swept.blobs
+    )
+    self.store = store
     self.layout = layout
     self.limits = limits
     self.catalogue = catalogue
-    self.blobs = blobs
+    blobs = store.blobs
     self.inspector = inspector
     self.onStep = onStep
-    self.lock = lock
     importWorker = BlockingWorker(label: "import", pendingMax: limits.importsPendingMax)
     verifyWorker = BlockingWorker(label: "verify", pendingMax: limits.verificationsPendingMax)
     state = Mutex(RegistryCounters(versions: versions))
@@ -71,12 +89,12 @@ package final class ModelRegistry: Sendable {
 
   /// As the initializer, on a thread where blocking is fine.
   package static func open(
-    directory: String,
+    store: DataStore,
     limits: RegistryLimits = RegistryLimits(),
     inspector: ModelInspector
-  ) async throws(RegistryError) -> ModelRegistry {
-    try await BlockingWorker(label: "open", pendingMax: 1).run { () throws(RegistryError) in
-      try ModelRegistry(directory: directory, limits: limits, inspector: inspector)
+  ) async throws(DataError) -> ModelRegistry {
+    try await BlockingWorker(label: "open", pendingMax: 1).run { () throws(DataError) in
+      try ModelRegistry(store: store, limits: limits, inspector: inspector)
     }
   }
 
@@ -90,19 +108,19 @@ package final class ModelRegistry: Sendable {
   func count(_ change: (inout RegistryCounters) -> Void) { state.withLock { change(&$0) } }
 
   /// All versions of all models, by name and version.
-  package func listModels() async throws(RegistryError) -> [ModelVersion] {
+  package func listModels() async throws(DataError) -> [ModelVersion] {
     let catalogue = self.catalogue
-    return try await catalogue.read("list models") { try catalogue.versions($0) }
+    return try await catalogue.database.read("list models") { try catalogue.versions($0) }
   }
 
   /// What `name`, `name@version` or `name@alias` means.
   ///
   /// - Throws: `invalidArgument` for text that is no reference, `notFound`, or `dataLoss` naming the file if
   ///   one of the version's files is missing or has another size than was registered.
-  package func resolve(_ reference: String) async throws(RegistryError) -> ModelVersion {
+  package func resolve(_ reference: String) async throws(DataError) -> ModelVersion {
     let reference = try ModelReference(parsing: reference)
     let catalogue = self.catalogue
-    return try await catalogue.read("resolve \(reference.name)") { database in
+    return try await catalogue.database.read("resolve \(reference.name)") { database in
       let version = try catalogue.resolve(database, reference)
       // On the reader's thread, where `stat` may block.
       try Self.checkSizes(of: version)
@@ -110,61 +128,17 @@ package final class ModelRegistry: Sendable {
     }
   }
 
-  /// Points an alias at a version, or removes it, and returns the version it points at, or pointed at.
-  ///
-  /// - Parameters:
-  ///   - alias: as a name, but not a number.
-  ///   - name: the model.
-  ///   - version: the version to point at; nil removes the alias.
-  /// - Returns: the version, with its aliases after the change.
-  /// - Throws: `invalidArgument`, `notFound`, `resourceExhausted` beyond `aliasesMax`.
-  package func setAlias(
-    _ alias: String,
-    of name: String,
-    to version: UInt32?
-  ) async throws(RegistryError) -> ModelVersion {
-    try ModelReference.validateName(name)
-    try ModelReference.validateAlias(alias)
-    let catalogue = self.catalogue
-    let aliasesMax = limits.aliasesMax
-    return try await catalogue.write("alias \(name)@\(alias)") { database in
-      guard let version else {
-        let target = try catalogue.resolve(
-          database,
-          ModelReference(parsing: "\(name)@\(alias)")
-        )
-        try catalogue.removeAlias(database, alias, of: name)
-        return try catalogue.resolve(
-          database,
-          ModelReference(parsing: "\(name)@\(target.version)")
-        )
-      }
-      let reference = try ModelReference(parsing: "\(name)@\(version)")
-      _ = try catalogue.resolve(database, reference)
-      let others = try catalogue.versions(database, of: name).flatMap(\.aliases)
-        .filter { $0 != alias }
-      guard others.count < aliasesMax else {
-        throw RegistryError(
-          .resourceExhausted,
-          "alias \(name)@\(alias): the model has \(others.count) aliases already, at most \(aliasesMax)"
-        )
-      }
-      try catalogue.setAlias(database, alias, of: name, to: version)
-      return try catalogue.resolve(database, reference)
-    }
-  }
-
   /// Reads every file of a version and compares its digest; the result names the damaged ones.
   ///
   /// Takes as long as reading the files; runs beside imports and reads. Cancelling the task ends it.
-  package func verify(_ reference: String) async throws(RegistryError) -> VerificationReport {
+  package func verify(_ reference: String) async throws(DataError) -> VerificationReport {
     let reference = try ModelReference(parsing: reference)
     let catalogue = self.catalogue
-    let version = try await catalogue.read("verify \(reference.name)") {
+    let version = try await catalogue.database.read("verify \(reference.name)") {
       try catalogue.resolve($0, reference)
     }
     let blobs = self.blobs
-    return try await verifyWorker.run { () throws(RegistryError) in
+    return try await verifyWorker.run { () throws(DataError) in
       var damaged: [VerificationReport.DamagedFile] = []
       for file in version.files {
         let reason: String?
@@ -184,11 +158,9 @@ package final class ModelRegistry: Sendable {
   /// Closes the database once running reads and writes have ended; later calls throw.
   ///
   /// The store stays locked until the registry is released.
-  package func close() async throws(RegistryError) {
-    let catalogue = self.catalogue
-    try await BlockingWorker(label: "close", pendingMax: 1).run { () throws(RegistryError) in
-      try catalogue.close()
-    }
+  package func close() async throws(DataError) {
+    watchers.end()
+    try await store.close()
   }
 }
 

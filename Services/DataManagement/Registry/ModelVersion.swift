@@ -1,17 +1,5 @@
 import Crypto
-
-/// One file of a model version.
-package struct ModelFile: Sendable, Equatable {
-  /// The weights' file name.
-  package static let weights = "model.safetensors"
-
-  /// The file's name in the model folder.
-  package let name: String
-  /// Size in bytes.
-  package let sizeBytes: Int64
-  /// SHA-256 of the content, lower-case hexadecimal; also the name of its blob.
-  package let sha256: String
-}
+package import Store
 
 /// What the registry needs to know of a model folder's content.
 package struct ModelDescription: Sendable, Equatable {
@@ -30,6 +18,56 @@ package struct ModelDescription: Sendable, Equatable {
   }
 }
 
+/// One figure of a version's evaluation.
+package struct ModelMetric: Sendable, Equatable {
+  /// Its name, for example `test_f1`.
+  package let name: String
+  /// Its value; finite.
+  package let value: Double
+
+  /// A metric with its value.
+  package init(name: String, value: Double) {
+    self.name = name
+    self.value = value
+  }
+}
+
+/// What a version was made of.
+package struct ModelLineage: Sendable, Equatable {
+  /// `name@version` of the training data.
+  package var dataset = ""
+  /// The data's digest.
+  package var datasetDigest = ""
+  /// The job that trained it.
+  package var jobID = ""
+  /// `name@version` of the model it was fine-tuned from; empty: from scratch.
+  package var baseModel = ""
+  /// That model's digest.
+  package var baseModelDigest = ""
+  /// The job's configuration: a JSON object.
+  package var configurationJSON = ""
+
+  /// An empty one.
+  package init() {}
+
+  /// A lineage with all its values.
+  package init(
+    dataset: String,
+    datasetDigest: String,
+    jobID: String,
+    baseModel: String,
+    baseModelDigest: String,
+    configurationJSON: String
+  ) {
+    self.dataset = dataset
+    self.datasetDigest = datasetDigest
+    self.jobID = jobID
+    self.baseModel = baseModel
+    self.baseModelDigest = baseModelDigest
+    self.configurationJSON = configurationJSON
+  }
+}
+
 /// One registered version of a model; immutable but for its aliases.
 package struct ModelVersion: Sendable, Equatable {
   /// The model's name.
@@ -41,19 +79,23 @@ package struct ModelVersion: Sendable, Equatable {
   /// Task, architecture and context length.
   package let description: ModelDescription
   /// The files, sorted by name.
-  package let files: [ModelFile]
+  package let files: [StoredFile]
   /// The folder that holds the files: absolute, in the store, not to be written to.
   package let path: String
   /// The aliases that point here, sorted.
   package let aliases: [String]
   /// Milliseconds since 1970-01-01 UTC.
   package let createdAtMilliseconds: Int64
+  /// What its evaluation gave, in the order of its registration.
+  package let metrics: [ModelMetric]
+  /// Where it comes from; nil for an imported folder.
+  package let lineage: ModelLineage?
 
   /// The digest of a set of files: SHA-256 of the lines `<sha256>  <name>` sorted by name (bytewise).
   ///
   /// That is what `sha256sum` prints, so in a version's folder `LC_ALL=C sha256sum -- * | sha256sum`
   /// prints the same digest.
-  static func digest(of files: [ModelFile]) -> String {
+  static func digest(of files: [StoredFile]) -> String {
     var hash = SHA256()
     for file in files.sorted(by: { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }) {
       Array("\(file.sha256)  \(file.name)\n".utf8).withUnsafeBytes {
@@ -61,17 +103,5 @@ package struct ModelVersion: Sendable, Equatable {
       }
     }
     return hexadecimal(hash.finalize())
-  }
-
-  /// Lower-case hexadecimal of bytes.
-  static func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
-    let digits = Array("0123456789abcdef".utf8)
-    var text: [UInt8] = []
-    text.reserveCapacity(64)
-    for byte in bytes {
-      text.append(digits[Int(byte >> 4)])
-      text.append(digits[Int(byte & 15)])
-    }
-    return String(decoding: text, as: UTF8.self)
   }
 }

@@ -18,6 +18,20 @@ package struct RegistryLimits: Sendable {
   package var importsPendingMax = 16
   /// Verifications that run or wait; a further one is refused.
   package var verificationsPendingMax = 16
+  /// Uploads under way; a further one is refused.
+  package var uploadsMax = 8
+  /// Metrics of one version.
+  package var metricsMax = 256
+  /// Bytes of a metric's name.
+  package var metricNameBytesMax = 128
+  /// Bytes of a lineage's configuration.
+  package var configurationBytesMax = 16 << 10
+  /// Bytes of each other text of a lineage.
+  package var lineageBytesMax = 256
+  /// Changes of one alias that are kept.
+  package var aliasHistoryMax = 1_000
+  /// Watchers of aliases at a time.
+  package var watchersMax = 256
   /// Milliseconds a statement waits for a lock on the database.
   package var databaseBusyMillisecondsMax = 5_000
 
@@ -27,7 +41,7 @@ package struct RegistryLimits: Sendable {
   /// Bytes a file of this name may have.
   func bytesMax(of file: String) -> Int64 {
     switch file {
-    case ModelFile.weights: weightsBytesMax
+    case ImportFolder.weights: weightsBytesMax
     case "tokenizer.json", "vocab.json", "vocab.txt", "merges.txt": tokenizerBytesMax
     default: otherFileBytesMax
     }

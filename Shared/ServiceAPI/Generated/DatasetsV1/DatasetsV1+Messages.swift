@@ -307,7 +307,8 @@ extension DatasetsV1 {
     public var rows: UInt64 = 0
     /// Tokens, or words of the texts.
     public var tokens: UInt64 = 0
-    /// Token classification: tags (IOB2) and their tokens. Sequence classification: labels and their rows. By name.
+    /// Token classification: tags (IOB2) and their tokens. Sequence classification: labels and their rows. By name. Left
+    /// out of the splits, but not of the version, where splits times labels are over 16,384.
     public var labels: [DatasetsV1.LabelCount] = []
     /// Token classification: types and their mentions. By name.
     public var entities: [DatasetsV1.LabelCount] = []
@@ -448,7 +449,7 @@ extension DatasetsV1 {
     public var unchanged: UInt64 = 0
     /// Of the unchanged ones, rows that went from one split to another.
     public var moved: UInt64 = 0
-    /// The first ones, as stored; a row longer than 4 KiB is left out.
+    /// Some of them, as stored; a row longer than 4 KiB is left out.
     public var addedRows: [[UInt8]] = []
     /// Field 8, `removed_rows`.
     public var removedRows: [[UInt8]] = []

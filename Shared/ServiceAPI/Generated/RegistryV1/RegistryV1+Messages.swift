@@ -84,7 +84,7 @@ extension RegistryV1 {
     public var baseModel: String = ""
     /// Field 5, `base_model_digest`.
     public var baseModelDigest: String = ""
-    /// The job's configuration: a JSON object.
+    /// The job's configuration: a JSON object of at most 16 KiB.
     public var configurationJSON: String = ""
     /// Makes a message with every field at its default.
     public init() {}
@@ -218,7 +218,7 @@ extension RegistryV1 {
   public struct Model: Sendable, Equatable {
     /// Field 1, `name`.
     public var name: String = ""
-    /// By version.
+    /// By version; the newest 128 with the configuration of their lineage.
     public var versions: [RegistryV1.ModelVersion] = []
     /// By alias.
     public var aliases: [RegistryV1.AliasTarget] = []

@@ -40,7 +40,7 @@ extension RegistryV1 {
     /// Copies a model folder (Hugging Face layout) into the store and registers it as the next version of its name. A folder
     /// with the same digest as a present version is not stored again: that version is returned.
     func importModel(_ request: RegistryV1.ImportModelRequest, context: ServerContext) async throws -> RegistryV1.ModelVersion
-    /// All versions of all models, by name and version.
+    /// All versions of all models, by name and version, without their lineage.
     func listModels(_ request: RegistryV1.ListModelsRequest, context: ServerContext) async throws -> RegistryV1.ListModelsResponse
     /// What "name", "name@version" or "name@alias" means; a bare name means its alias "production" and, without one,
     /// its newest version.
@@ -48,9 +48,10 @@ extension RegistryV1 {
     /// Points an alias at a version, or removes it.
     func setAlias(_ request: RegistryV1.SetAliasRequest, context: ServerContext) async throws -> RegistryV1.ModelVersion
     /// Registers a model folder that the client sends, as the next version of its name: first `start`, then for each file
-    /// `file` and its bytes in pieces of at most 1 MiB. Nothing is registered unless every file has its size and digest. A
-    /// folder with the digest of a present version adds nothing: that version is returned as it is. What a bare name means
-    /// is left as it was: a name without the alias "production" gets it, on the version it meant before.
+    /// `file` and its bytes in pieces of at most 1 MiB. Nothing is registered unless every file has its size and digest;
+    /// those that ImportModel would not take are left out. A folder with the digest of a present version adds nothing: that
+    /// version is returned as it is. What a bare name means is left as it was: a name without the alias "production" gets
+    /// it, on the version it meant before.
     func registerVersion(_ requests: RequestStream<RegistryV1.RegisterVersionRequest>, context: ServerContext) async throws -> RegistryV1.ModelVersion
     /// One model: its versions with metrics and lineage, its aliases and their history.
     func getModel(_ request: RegistryV1.GetModelRequest, context: ServerContext) async throws -> RegistryV1.Model
@@ -77,7 +78,7 @@ extension RegistryV1 {
       try await channel.unary(RegistryV1.RegistryMethods.importModel, request, options: options)
     }
 
-    /// All versions of all models, by name and version.
+    /// All versions of all models, by name and version, without their lineage.
     public func listModels(_ request: RegistryV1.ListModelsRequest, options: CallOptions = CallOptions()) async throws(RPCError) -> RegistryV1.ListModelsResponse {
       try await channel.unary(RegistryV1.RegistryMethods.listModels, request, options: options)
     }
@@ -94,9 +95,10 @@ extension RegistryV1 {
     }
 
     /// Registers a model folder that the client sends, as the next version of its name: first `start`, then for each file
-    /// `file` and its bytes in pieces of at most 1 MiB. Nothing is registered unless every file has its size and digest. A
-    /// folder with the digest of a present version adds nothing: that version is returned as it is. What a bare name means
-    /// is left as it was: a name without the alias "production" gets it, on the version it meant before.
+    /// `file` and its bytes in pieces of at most 1 MiB. Nothing is registered unless every file has its size and digest;
+    /// those that ImportModel would not take are left out. A folder with the digest of a present version adds nothing: that
+    /// version is returned as it is. What a bare name means is left as it was: a name without the alias "production" gets
+    /// it, on the version it meant before.
     public func registerVersion(options: CallOptions = CallOptions(), _ produce: (RequestWriter<RegistryV1.RegisterVersionRequest>) async throws -> Void) async throws(RPCError) -> RegistryV1.ModelVersion {
       try await channel.clientStreaming(RegistryV1.RegistryMethods.registerVersion, options: options, produce)
     }

@@ -331,7 +331,8 @@ struct  Llmos__Datasets__V1__Split
    */
   uint64_t tokens;
   /*
-   * Token classification: tags (IOB2) and their tokens. Sequence classification: labels and their rows. By name.
+   * Token classification: tags (IOB2) and their tokens. Sequence classification: labels and their rows. By name. Left
+   * out of the splits, but not of the version, where splits times labels are over 16,384.
    */
   size_t n_labels;
   Llmos__Datasets__V1__LabelCount **labels;
@@ -510,7 +511,7 @@ struct  Llmos__Datasets__V1__DiffDatasetsResponse
    */
   uint64_t moved;
   /*
-   * The first ones, as stored; a row longer than 4 KiB is left out.
+   * Some of them, as stored; a row longer than 4 KiB is left out.
    */
   size_t n_added_rows;
   ProtobufCBinaryData *added_rows;

@@ -154,7 +154,7 @@ struct  Llmos__Registry__V1__Lineage
   char *base_model;
   char *base_model_digest;
   /*
-   * The job's configuration: a JSON object.
+   * The job's configuration: a JSON object of at most 16 KiB.
    */
   char *configuration_json;
 };
@@ -317,7 +317,7 @@ struct  Llmos__Registry__V1__Model
   ProtobufCMessage base;
   char *name;
   /*
-   * By version.
+   * By version; the newest 128 with the configuration of their lineage.
    */
   size_t n_versions;
   Llmos__Registry__V1__ModelVersion **versions;

@@ -4,14 +4,17 @@ import Glibc
 /// follows a symbolic link by surprise.
 ///
 /// All of them block. They run on the threads of `BlockingWorker` or GRDB, never on the cooperative pool.
-enum FileSystem {
+package enum FileSystem {
   /// What `stat` says of a path, as far as the store cares.
-  struct Status {
-    enum Kind: Equatable { case file, directory, symbolicLink, other }
-    let kind: Kind
-    let sizeBytes: Int64
+  package struct Status {
+    /// What a path is.
+    package enum Kind: Equatable { case file, directory, symbolicLink, other }
+    /// What it is.
+    package let kind: Kind
+    /// Size in bytes.
+    package let sizeBytes: Int64
     /// Device and inode: equal for two hard links of one file.
-    let identity: [UInt64]
+    package let identity: [UInt64]
 
     fileprivate init(_ raw: stat) {
       kind =
@@ -27,7 +30,7 @@ enum FileSystem {
   }
 
   /// The status of the path itself; nil if there is nothing.
-  static func status(_ path: String) throws(RegistryError) -> Status? {
+  package static func status(_ path: String) throws(DataError) -> Status? {
     var raw = stat()
     guard lstat(path, &raw) == 0 else {
       let number = errno
@@ -38,26 +41,29 @@ enum FileSystem {
   }
 
   /// The status of an open file.
-  static func status(ofDescriptor descriptor: CInt, name: String) throws(RegistryError) -> Status {
+  package static func status(
+    ofDescriptor descriptor: CInt,
+    name: String
+  ) throws(DataError) -> Status {
     var raw = stat()
     guard fstat(descriptor, &raw) == 0 else { throw .system("stat \(name)") }
     return Status(raw)
   }
 
   /// The absolute path without symbolic links; throws `notFound` if there is nothing.
-  static func canonicalPath(_ path: String) throws(RegistryError) -> String {
+  package static func canonicalPath(_ path: String) throws(DataError) -> String {
     guard let resolved = realpath(path, nil) else { throw .system("open \(path)") }
     defer { free(resolved) }
     return String(cString: resolved)
   }
 
   /// Creates a folder; does nothing if it is there.
-  static func createDirectory(_ path: String) throws(RegistryError) {
+  package static func createDirectory(_ path: String) throws(DataError) {
     guard mkdir(path, 0o755) == 0 || errno == EEXIST else { throw .system("create \(path)") }
   }
 
   /// Creates a folder and those above it.
-  static func createDirectories(_ path: String) throws(RegistryError) {
+  package static func createDirectories(_ path: String) throws(DataError) {
     var prefix = path.hasPrefix("/") ? "" : "."
     for component in path.split(separator: "/") {
       prefix += "/\(component)"
@@ -66,7 +72,7 @@ enum FileSystem {
   }
 
   /// The names in a folder, sorted, without `.` and `..`; throws `resourceExhausted` beyond the limit.
-  static func entries(of path: String, limit: Int = .max) throws(RegistryError) -> [String] {
+  package static func entries(of path: String, limit: Int = .max) throws(DataError) -> [String] {
     guard let directory = opendir(path) else { throw .system("list \(path)") }
     defer { closedir(directory) }
     var names: [String] = []
@@ -81,7 +87,7 @@ enum FileSystem {
       }
       if name == "." || name == ".." { continue }
       guard names.count < limit else {
-        throw RegistryError(.resourceExhausted, "list \(path): more than \(limit) entries")
+        throw DataError(.resourceExhausted, "list \(path): more than \(limit) entries")
       }
       names.append(name)
     }
@@ -89,7 +95,7 @@ enum FileSystem {
   }
 
   /// The names of the folders in a folder, sorted; the store itself puts nothing else beside them.
-  static func directories(in path: String) throws(RegistryError) -> [String] {
+  package static func directories(in path: String) throws(DataError) -> [String] {
     var names: [String] = []
     for name in try entries(of: path) where try status("\(path)/\(name)")?.kind == .directory {
       names.append(name)
@@ -98,7 +104,7 @@ enum FileSystem {
   }
 
   /// Makes the entries of a folder durable: a rename or link survives a loss of power only after this.
-  static func syncDirectory(_ path: String) throws(RegistryError) {
+  package static func syncDirectory(_ path: String) throws(DataError) {
     let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard descriptor >= 0 else { throw .system("open \(path)") }
     defer { close(descriptor) }
@@ -106,12 +112,12 @@ enum FileSystem {
   }
 
   /// Gives a file a second name; returns false if that name is taken.
-  static func link(_ path: String, as newPath: String) throws(RegistryError) -> Bool {
+  package static func link(_ path: String, as newPath: String) throws(DataError) -> Bool {
     guard Glibc.link(path, newPath) == 0 else {
       let number = errno
       if number == EEXIST { return false }
       if number == EPERM || number == EXDEV {
-        throw RegistryError(
+        throw DataError(
           .failedPrecondition,
           "link \(newPath): the file system has no hard links",
           cause: SystemCallError(number: number)
@@ -123,21 +129,21 @@ enum FileSystem {
   }
 
   /// Moves a file or folder to a new name at once; a file there is replaced.
-  static func rename(_ path: String, to newPath: String) throws(RegistryError) {
+  package static func rename(_ path: String, to newPath: String) throws(DataError) {
     guard Glibc.rename(path, newPath) == 0 else { throw .system("rename to \(newPath)") }
   }
 
   /// Removes a file, or a folder with all that is in it; nothing there is fine.
   ///
   /// Recursion is bounded by `depthMax`: the store itself never nests deeper.
-  static func removeTree(_ path: String, depthMax: Int = 8) throws(RegistryError) {
+  package static func removeTree(_ path: String, depthMax: Int = 8) throws(DataError) {
     guard let status = try status(path) else { return }
     if status.kind != .directory {
       guard unlink(path) == 0 || errno == ENOENT else { throw .system("remove \(path)") }
       return
     }
     guard depthMax > 0 else {
-      throw RegistryError(.failedPrecondition, "remove \(path): nested too deeply")
+      throw DataError(.failedPrecondition, "remove \(path): nested too deeply")
     }
     for name in try entries(of: path) {
       try removeTree("\(path)/\(name)", depthMax: depthMax - 1)
@@ -146,7 +152,7 @@ enum FileSystem {
   }
 
   /// Milliseconds since 1970-01-01 UTC.
-  static func wallClockMilliseconds() -> Int64 {
+  package static func wallClockMilliseconds() -> Int64 {
     var time = timespec()
     clock_gettime(CLOCK_REALTIME, &time)
     return Int64(time.tv_sec) * 1_000 + Int64(time.tv_nsec) / 1_000_000

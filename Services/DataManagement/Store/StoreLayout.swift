@@ -9,24 +9,31 @@ import Glibc
 /// models/<name>/<version>/<file>      hard links to blobs: a version is a plain folder
 /// staging/<number>/                   imports under way; emptied at start
 /// ```
-struct StoreLayout: Sendable {
+package struct StoreLayout: Sendable {
   /// The store's folder: absolute, without symbolic links.
-  let root: String
+  package let root: String
 
-  var database: String { "\(root)/registry.sqlite" }
-  var lock: String { "\(root)/registry.lock" }
-  var blobs: String { "\(root)/blobs/sha256" }
-  var models: String { "\(root)/models" }
-  var staging: String { "\(root)/staging" }
+  /// The database.
+  package var database: String { "\(root)/registry.sqlite" }
+  /// The lock.
+  package var lock: String { "\(root)/registry.lock" }
+  /// The blobs.
+  package var blobs: String { "\(root)/blobs/sha256" }
+  /// The models' folders.
+  package var models: String { "\(root)/models" }
+  /// Work under way.
+  package var staging: String { "\(root)/staging" }
 
   /// The blob of a digest.
-  func blob(_ sha256: String) -> String { "\(blobs)/\(sha256.prefix(2))/\(sha256)" }
+  package func blob(_ sha256: String) -> String { "\(blobs)/\(sha256.prefix(2))/\(sha256)" }
 
   /// The folder of a version.
-  func version(_ version: UInt32, of name: String) -> String { "\(models)/\(name)/\(version)" }
+  package func version(_ version: UInt32, of name: String) -> String {
+    "\(models)/\(name)/\(version)"
+  }
 
   /// Creates the folders that are missing, and returns the layout.
-  static func create(in directory: String) throws(RegistryError) -> StoreLayout {
+  package static func create(in directory: String) throws(DataError) -> StoreLayout {
     try FileSystem.createDirectories(directory)
     let layout = StoreLayout(root: try FileSystem.canonicalPath(directory))
     try FileSystem.createDirectories(layout.blobs)
@@ -38,18 +45,18 @@ struct StoreLayout: Sendable {
 
 /// The claim of one process to the store; held as long as the object lives, and released by the system when
 /// the process ends in any way.
-final class StoreLock: Sendable {
+package final class StoreLock: Sendable {
   private let descriptor: CInt
 
   /// Takes the lock; throws `failedPrecondition` if another owner holds it.
-  init(path: String) throws(RegistryError) {
+  package init(path: String) throws(DataError) {
     let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
     guard descriptor >= 0 else { throw .system("open \(path)") }
     guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
       let number = errno
       close(descriptor)
       guard number == EWOULDBLOCK else { throw .system("lock \(path)", number) }
-      throw RegistryError(
+      throw DataError(
         .failedPrecondition,
         "open the registry: another process owns the store (\(path) is locked)"
       )

@@ -3,7 +3,7 @@ import Glibc
 /// What went wrong in the registry, in words that name the operation and the values.
 ///
 /// Leaf code throws this type only; the service's `ErrorMapping.swift` translates it into a status.
-package struct RegistryError: Error, Sendable, CustomStringConvertible {
+package struct DataError: Error, Sendable, CustomStringConvertible {
   /// The kinds of failure a caller can act upon.
   package enum Code: String, Sendable, CaseIterable {
     /// The request itself is malformed: a bad name, reference, alias or path.
@@ -40,23 +40,26 @@ package struct RegistryError: Error, Sendable, CustomStringConvertible {
   package var description: String { message }
 }
 
-/// A failed system call, as `cause` of a `RegistryError`.
+/// A failed system call, as `cause` of a `DataError`.
 package struct SystemCallError: Error, Sendable, Equatable, CustomStringConvertible {
   /// The value of `errno`.
   package let number: CInt
+
+  /// The error of a value of `errno`.
+  package init(number: CInt) { self.number = number }
 
   /// The operating system's text for the number.
   package var description: String { String(cString: strerror(number)) }
 }
 
-extension RegistryError {
+extension DataError {
   /// The error of a system call that has just failed; reads `errno`.
   ///
   /// - Parameters:
   ///   - operation: what was attempted, as in "copy model.safetensors".
   ///   - number: the value of `errno`, read before anything else runs.
   /// - Returns: the error, with the code that fits the number.
-  static func system(_ operation: String, _ number: CInt = errno) -> RegistryError {
+  package static func system(_ operation: String, _ number: CInt = errno) -> DataError {
     let cause = SystemCallError(number: number)
     let code: Code =
       switch number {
@@ -65,6 +68,6 @@ extension RegistryError {
       case EACCES, EPERM, EROFS, ENOTDIR, ELOOP: .failedPrecondition
       default: .internalFailure
       }
-    return RegistryError(code, "\(operation): \(cause)", cause: cause)
+    return DataError(code, "\(operation): \(cause)", cause: cause)
   }
 }

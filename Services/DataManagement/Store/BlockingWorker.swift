@@ -6,34 +6,37 @@ import Synchronization
 ///
 /// The work runs inside the caller's task, hence sees its cancellation. At most `pendingMax` items run or
 /// wait.
-actor BlockingWorker {
+package actor BlockingWorker {
   private nonisolated let executor: QueueExecutor
   private nonisolated let label: String
   private nonisolated let pendingMax: Int
   private nonisolated let pending = Mutex(0)
 
-  nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+  /// The queue.
+  package nonisolated var unownedExecutor: UnownedSerialExecutor {
+    executor.asUnownedSerialExecutor()
+  }
 
   /// - Parameters:
   ///   - label: what the work is, for the message of a refusal.
   ///   - pendingMax: items that may run or wait.
-  init(label: String, pendingMax: Int) {
+  package init(label: String, pendingMax: Int) {
     self.label = label
     self.pendingMax = pendingMax
-    executor = QueueExecutor(label: "llmos.registry.\(label)")
+    executor = QueueExecutor(label: "llmos.data.\(label)")
   }
 
   /// Runs the work after that submitted before; throws `resourceExhausted` when too much waits.
-  nonisolated func run<Value: Sendable>(
-    _ work: @Sendable () throws(RegistryError) -> Value
-  ) async throws(RegistryError) -> Value {
+  package nonisolated func run<Value: Sendable>(
+    _ work: @Sendable () throws(DataError) -> Value
+  ) async throws(DataError) -> Value {
     let isAdmitted = pending.withLock { count in
       guard count < pendingMax else { return false }
       count += 1
       return true
     }
     guard isAdmitted else {
-      throw RegistryError(
+      throw DataError(
         .resourceExhausted,
         "\(label): \(pendingMax) requests are waiting already"
       )
@@ -43,9 +46,9 @@ actor BlockingWorker {
   }
 
   private func perform<Value: Sendable>(
-    _ work: @Sendable () throws(RegistryError) -> Value
-  ) throws(RegistryError) -> Value {
-    if Task.isCancelled { throw RegistryError(.cancelled, "\(label): cancelled") }
+    _ work: @Sendable () throws(DataError) -> Value
+  ) throws(DataError) -> Value {
+    if Task.isCancelled { throw DataError(.cancelled, "\(label): cancelled") }
     return try work()
   }
 }
@@ -55,15 +58,18 @@ actor BlockingWorker {
 /// `DispatchSerialQueue` is no executor on Linux; see
 /// <https://forums.swift.org/t/using-dispatchqueue-as-actors-serial-executor-under-linux/75260/3>.
 /// `@unchecked Sendable`: the queue is the only state, immutable, and safe to use from any thread.
-private final class QueueExecutor: SerialExecutor, @unchecked Sendable {
+package final class QueueExecutor: SerialExecutor, @unchecked Sendable {
   private let queue: DispatchQueue
 
-  init(label: String) { queue = DispatchQueue(label: label) }
+  /// An executor with a queue of its own.
+  package init(label: String) { queue = DispatchQueue(label: label) }
 
-  func enqueue(_ job: consuming ExecutorJob) {
+  /// Runs a job on the queue.
+  package func enqueue(_ job: consuming ExecutorJob) {
     let job = UnownedJob(job)
     queue.async { job.runSynchronously(on: self.asUnownedSerialExecutor()) }
   }
 
-  func checkIsolated() { dispatchPrecondition(condition: .onQueue(queue)) }
+  /// Traps unless on the queue.
+  package func checkIsolated() { dispatchPrecondition(condition: .onQueue(queue)) }
 }

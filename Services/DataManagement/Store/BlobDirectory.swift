@@ -4,11 +4,11 @@ import Glibc
 /// File contents under their SHA-256: written once, never changed, shared by all versions that have them.
 ///
 /// Every function blocks. Writers are serialized by the registry's import worker; readers need no lock.
-struct BlobDirectory: Sendable {
+package struct BlobDirectory: Sendable {
   /// Bytes read, hashed and written at a time.
-  static let chunkBytes = 1 << 20
+  package static let chunkBytes = 1 << 20
 
-  let layout: StoreLayout
+  package let layout: StoreLayout
 
   /// Copies an open file into a new one; the copy is durable on return, and read-only.
   ///
@@ -19,36 +19,36 @@ struct BlobDirectory: Sendable {
   ///   - path: where the copy goes; must not exist.
   /// - Returns: the file's name, size and digest.
   /// - Throws: `failedPrecondition` if the file changes meanwhile, `cancelled`, or what the system says.
-  func copy(
+  package func copy(
     _ source: CInt,
     named name: String,
     expectedBytes: Int64,
     to path: String
-  ) throws(RegistryError) -> ModelFile {
+  ) throws(DataError) -> StoredFile {
     let target = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
     guard target >= 0 else { throw .system("create \(path)") }
     defer { close(target) }
     var copiedBytes: Int64 = 0
-    let sha256 = try Self.hash(source, named: name) { (chunk) throws(RegistryError) in
+    let sha256 = try Self.hash(source, named: name) { (chunk) throws(DataError) in
       copiedBytes += Int64(chunk.count)
       guard copiedBytes <= expectedBytes else { return }
       try Self.write(chunk, to: target, named: name)
     }
     guard copiedBytes == expectedBytes else {
-      throw RegistryError(
+      throw DataError(
         .failedPrecondition,
         "import: \(name) changed meanwhile: \(expectedBytes) bytes at first, then \(copiedBytes)"
       )
     }
     guard fchmod(target, 0o444) == 0, fsync(target) == 0 else { throw .system("write \(name)") }
-    return ModelFile(name: name, sizeBytes: copiedBytes, sha256: sha256)
+    return StoredFile(name: name, sizeBytes: copiedBytes, sha256: sha256)
   }
 
   /// Makes a staged copy the blob of its digest; returns true if a damaged blob was replaced.
   ///
   /// A blob that is there already is read and hashed before it is trusted, so that importing a folder again
   /// repairs the store.
-  func adopt(staged path: String, as file: ModelFile) throws(RegistryError) -> Bool {
+  package func adopt(staged path: String, as file: StoredFile) throws(DataError) -> Bool {
     let blob = layout.blob(file.sha256)
     let shard = "\(layout.blobs)/\(file.sha256.prefix(2))"
     if try FileSystem.status(shard) == nil {
@@ -66,7 +66,7 @@ struct BlobDirectory: Sendable {
   }
 
   /// What is wrong with the blob of a file, after reading all of it; nil if it is sound.
-  func damage(of file: ModelFile) throws(RegistryError) -> String? {
+  package func damage(of file: StoredFile) throws(DataError) -> String? {
     let path = layout.blob(file.sha256)
     guard let status = try FileSystem.status(path) else { return "missing" }
     guard status.kind == .file else { return "not a regular file" }
@@ -87,7 +87,7 @@ struct BlobDirectory: Sendable {
   }
 
   /// Removes the blobs that are not in the set; returns how many.
-  func sweep(keeping digests: Set<String>) throws(RegistryError) -> Int {
+  package func sweep(keeping digests: Set<String>) throws(DataError) -> Int {
     var removed = 0
     for shard in try FileSystem.directories(in: layout.blobs) {
       for name in try FileSystem.entries(of: "\(layout.blobs)/\(shard)")
@@ -100,7 +100,7 @@ struct BlobDirectory: Sendable {
   }
 
   /// Whether there is any blob.
-  func isEmpty() throws(RegistryError) -> Bool {
+  package func isEmpty() throws(DataError) -> Bool {
     for shard in try FileSystem.directories(in: layout.blobs) {
       guard try FileSystem.entries(of: "\(layout.blobs)/\(shard)").isEmpty else { return false }
     }
@@ -113,13 +113,13 @@ struct BlobDirectory: Sendable {
   private static func hash(
     _ descriptor: CInt,
     named name: String,
-    each body: (UnsafeRawBufferPointer) throws(RegistryError) -> Void = { _ in }
-  ) throws(RegistryError) -> String {
+    each body: (UnsafeRawBufferPointer) throws(DataError) -> Void = { _ in }
+  ) throws(DataError) -> String {
     var hash = SHA256()
     let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: chunkBytes, alignment: 64)
     defer { chunk.deallocate() }
     while true {
-      if Task.isCancelled { throw RegistryError(.cancelled, "read \(name): cancelled") }
+      if Task.isCancelled { throw DataError(.cancelled, "read \(name): cancelled") }
       let count = Glibc.read(descriptor, chunk.baseAddress, chunk.count)
       guard count >= 0 else {
         let number = errno
@@ -131,14 +131,15 @@ struct BlobDirectory: Sendable {
       hash.update(bufferPointer: filled)
       try body(filled)
     }
-    return ModelVersion.hexadecimal(hash.finalize())
+    return hexadecimal(hash.finalize())
   }
 
-  private static func write(
+  /// Writes all bytes to a file.
+  package static func write(
     _ bytes: UnsafeRawBufferPointer,
     to descriptor: CInt,
     named name: String
-  ) throws(RegistryError) {
+  ) throws(DataError) {
     var rest = bytes
     while !rest.isEmpty {
       let count = Glibc.write(descriptor, rest.baseAddress, rest.count)
