@@ -23,7 +23,7 @@ git ls-files '*.swift' | grep -v '/Generated/' | xargs swift format lint --stric
 step "unit tests"
 swift build --build-tests --explicit-target-dependency-import-check error
 # Mathematics apart: its long computations would starve the tests that wait for sockets and processes.
-mathematics='^(Tensors|Models|Checkpoints|Tokenizers|JSON|Generation|Optimizers|Reports|Trainer)Tests\.'
+mathematics='^(Tensors|Models|Checkpoints|Tokenizers|JSON|Generation|InferenceHandlers|Optimizers|Reports|Trainer)Tests\.'
 swift test --skip-build --disable-xctest --filter "$mathematics"
 swift test --skip-build --disable-xctest --skip "$mathematics"
 
