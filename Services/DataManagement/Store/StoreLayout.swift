@@ -64,5 +64,9 @@ package final class StoreLock: Sendable {
     self.descriptor = descriptor
   }
 
-  deinit { close(descriptor) }
+  deinit {
+    // A child process that is being started may still share the file, and would hold the lock.
+    flock(descriptor, LOCK_UN)
+    close(descriptor)
+  }
 }

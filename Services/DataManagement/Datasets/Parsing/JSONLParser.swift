@@ -70,7 +70,7 @@ struct RowDecoder {
       // Of an object with both lists full, each element is a value.
       value = try JSONReader.parse(bytes, valuesMax: 4 * limits.rowItemsMax)
     } catch {
-      throw RowProblem("not JSON: \(error)")
+      throw RowProblem("not JSON: \(error.reason) at byte \(error.byte)")
     }
     guard case .object(let object) = value else {
       throw RowProblem("\(value.kind), where an object was expected")
