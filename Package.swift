@@ -68,6 +68,19 @@ let mathematics: [Target] = [
   tests("Reports", ["JSON"]),
 ]
 
+/// Training: mathematics that one service uses.
+let training: [Target] = [
+  shared(
+    "Trainer",
+    path: "Services/Training/Trainer",
+    [
+      "Checkpoints", "JSON", "Models", "Tensors", "Tokenizers",
+      .product(name: "Crypto", package: "swift-crypto"),
+    ]
+  ),
+  tests("Trainer", ["Models", "Tensors", "Tokenizers"]),
+]
+
 /// The wire: never imports mathematics.
 let wire: [Target] = [
   shared(
@@ -425,5 +438,5 @@ let package = Package(
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", exact: "2.13.0"),
     .package(url: "https://github.com/swiftlang/swift-subprocess", exact: "1.0.2"),
   ],
-  targets: system + neutral + mathematics + wire + services
+  targets: system + neutral + mathematics + training + wire + services
 )
