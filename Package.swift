@@ -74,11 +74,11 @@ let training: [Target] = [
     "Trainer",
     path: "Services/Training/Trainer",
     [
-      "Checkpoints", "JSON", "Models", "Tensors", "Tokenizers",
+      "Checkpoints", "JSON", "Models", "Optimizers", "Reports", "Tensors", "Tokenizers",
       .product(name: "Crypto", package: "swift-crypto"),
     ]
   ),
-  tests("Trainer", ["Models", "Tensors", "Tokenizers"]),
+  tests("Trainer", ["Checkpoints", "Models", "Optimizers", "Tensors", "Tokenizers"]),
 ]
 
 /// The wire: never imports mathematics.

@@ -175,6 +175,11 @@ extension TrainingConfiguration {
     Setting("devRowsMax", integer(\.devRowsMax, 0...1 << 30), "rows of dev to use; 0: all"),
     Setting("keepBest", flag(\.keepBest), "keep the weights best on dev; else the last"),
     Setting(
+      "bestMetric",
+      word(\.bestMetric),
+      "what is compared on dev; auto: F1 of entities, accuracy of labels, loss of language"
+    ),
+    Setting(
       "patience",
       integer(\.patience, 0...10_000),
       "evaluations without a better result before an early stop; 0: never"

@@ -98,6 +98,14 @@ extension TrainingConfiguration {
       }
     }
     if let problem = scratch.problem { throw TrainerError(.invalidConfiguration, problem) }
+    let metrics = Self.bestMetrics(task: task)
+    guard metrics.contains(bestMetric) else {
+      throw TrainerError(
+        .invalidConfiguration,
+        "bestMetric is \"\(bestMetric.rawValue)\"; \(task.rawValue) has "
+          + metrics.map(\.rawValue).joined(separator: ", ")
+      )
+    }
     if patience > 0, evaluationsPerEpoch == 0 {
       throw TrainerError(
         .invalidConfiguration,

@@ -87,6 +87,8 @@ package struct TrainingConfiguration: Sendable, Equatable, Codable {
   package var devRowsMax = 0
   /// Keep the weights that were best on the dev split; else the last.
   package var keepBest = true
+  /// What is compared on the dev split.
+  package var bestMetric = BestMetric.auto
   /// Evaluations without a better result after which training stops; 0 for never.
   package var patience = 0
   /// Steps between checkpoints; 0 for one at the end of each epoch only.

@@ -44,16 +44,6 @@ extension TaskData {
       try requireRows(rows.count, split)
       return rows
     }
-
-    /// The texts of the training rows, to train a tokenizer on.
-    var corpus: [String] {
-      train.flatMap { row in
-        switch row {
-        case .text(let text): [text]
-        case .conversation(let messages): messages.map(\.content)
-        }
-      }
-    }
   }
 
   /// Encodes the rows of a language model.

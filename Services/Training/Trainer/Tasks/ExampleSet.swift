@@ -1,7 +1,9 @@
+internal import Tensors
+
 /// Sequences of token ids with a label for each row of the model, in flat arrays.
 struct ExampleSet: Sendable, Equatable {
   /// The label of a row that counts for nothing.
-  static let ignored = UInt32.max
+  static let ignored = Graph.ignoredLabel
 
   private(set) var ids: [UInt32] = []
   private(set) var labels: [UInt32] = []
@@ -69,5 +71,26 @@ package struct DataSummary: Sendable, Equatable, Codable {
     if unseenNames.count < DataLimits.namesShownMax, !unseenNames.contains(name) {
       unseenNames.append(name)
     }
+  }
+}
+
+extension DataSummary {
+  /// One sentence for each thing that a user may want to change.
+  func notices(tokensMax: Int) -> [String] {
+    var notices: [String] = []
+    for split in Split.allCases {
+      let name = split.rawValue
+      if let count = truncated[name], count > 0 {
+        notices.append("\(name): \(count) sequences are longer than \(tokensMax) tokens and cut")
+      }
+      if let count = unlabelledWords[name], count > 0 {
+        notices.append("\(name): \(count) words have no token within the limit; they do not count")
+      }
+      if let count = unseenLabels[name], count > 0 {
+        let names = unseenNames.joined(separator: ", ")
+        notices.append("\(name): \(count) labels do not occur in training (\(names))")
+      }
+    }
+    return notices
   }
 }
