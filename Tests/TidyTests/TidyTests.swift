@@ -9,7 +9,7 @@ struct TidyTests {
 
   static let mathematics: Set<String> = [
     "CKernels", "COpenBLAS", "Checkpoints", "Generation", "Models", "Optimizers", "Reports",
-    "Tensors", "Tokenizers",
+    "Tensors", "Tokenizers", "Trainer",
   ]
   static let wire: Set<String> = [
     "CNghttp2", "CProto", "CProtobufC", "RPC", "ServiceAPI", "ServiceKit",

@@ -11,7 +11,7 @@ final class LinearNetwork: TrainableNetwork {
   let classes: Int
   private let values: UnsafeMutableBufferPointer<Float>
   private let gradients: UnsafeMutableBufferPointer<Float>
-  private var logits: [Float] = []
+  private var logits = UnsafeMutableBufferPointer<Float>.allocate(capacity: 0)
   /// Batches that made gradients.
   private(set) var batches: [PackedBatch] = []
   /// The network says so after this many batches.
@@ -28,6 +28,7 @@ final class LinearNetwork: TrainableNetwork {
   deinit {
     values.deallocate()
     gradients.deallocate()
+    logits.deallocate()
   }
 
   var parameterBuffers: [ParameterBuffer] {
@@ -65,9 +66,13 @@ final class LinearNetwork: TrainableNetwork {
   func evaluatedLogits(
     _ batch: PackedBatch
   ) throws(TrainerError) -> UnsafeBufferPointer<Float> {
-    logits = batch.ids.flatMap { id in
-      values[Int(id) * classes..<(Int(id) + 1) * classes]
-    }
-    return logits.withUnsafeBufferPointer { $0 }
+    logits.deallocate()
+    logits = .allocate(capacity: batch.rows * classes)
+    _ = logits.initialize(
+      fromContentsOf: batch.ids.flatMap { id in
+        values[Int(id) * classes..<(Int(id) + 1) * classes]
+      }
+    )
+    return UnsafeBufferPointer(logits)
   }
 }

@@ -6,7 +6,7 @@ import Testing
 /// A task that a `LinearNetwork` learns: id n has the label n % 3, but for some noise.
 struct LoopFixture {
   var configuration: TrainingConfiguration
-  let data: TaskData
+  var data: TaskData
   let folder: TemporaryFolder
   let threads = ThreadPool(threadCount: 1)
   static let idCount = 30

@@ -117,9 +117,14 @@ struct TrainingLoopTests {
 
   @Test("training stops when nothing gets better")
   func earlyStop() throws {
-    let settings = ["epochs": "30", "learningRate": "1e-9", "patience": "3"]
+    var fixture = try LoopFixture(settings: ["epochs": "30", "patience": "3"])
+    // Ids that training does not have: their rows stay as they are.
+    var dev = ExampleSet()
+    dev.append(ids: [35, 36] as [UInt32], labels: [1, 2] as [UInt32])
+    fixture.data.dev = dev
     let events = Events()
-    let loop = try LoopFixture(settings: settings).loop(onEvent: events.append)
+    let network = LinearNetwork(ids: 40, classes: 3)
+    let loop = try fixture.loop(network: network, onEvent: events.append)
     try loop.run()
     #expect(events.evaluations.count == 4)
     #expect(events.all.contains(.stoppedEarly(step: 60, bestStep: 15)))
@@ -138,10 +143,15 @@ struct TrainingLoopTests {
 
   @Test("every optimizer trains", arguments: TrainingConfiguration.OptimizerKind.allCases)
   func optimizers(_ optimizer: TrainingConfiguration.OptimizerKind) throws {
-    let rate = optimizer == .sgd || optimizer == .lbfgs ? "0.5" : "0.1"
+    let settings: [String: String] =
+      switch optimizer {
+      case .adam, .adamw: [:]
+      case .sgd: ["learningRate": "2"]
+      case .lbfgs: ["learningRate": "0.5", "batchSize": "64"]
+      }
     let events = Events()
     let fixture = try LoopFixture(
-      settings: ["optimizer": optimizer.rawValue, "learningRate": rate]
+      settings: settings.merging(["optimizer": optimizer.rawValue]) { $1 }
     )
     try fixture.loop(onEvent: events.append).run()
     #expect(try #require(events.evaluations.last?.metrics["loss"]) < 0.9)

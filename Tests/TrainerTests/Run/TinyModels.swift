@@ -131,6 +131,6 @@ enum TinyModels {
   static let chatSettings = [
     "scratchHidden": "32", "scratchLayers": "2", "scratchHeads": "4", "scratchKvHeads": "2",
     "scratchIntermediate": "64", "scratchContext": "64", "scratchVocabulary": "300",
-    "epochs": "6", "batchSize": "8", "learningRate": "5e-3", "warmup": "5", "dropout": "0",
+    "epochs": "12", "batchSize": "8", "learningRate": "5e-3", "warmup": "5", "dropout": "0",
   ]
 }

@@ -30,7 +30,7 @@ struct TrainingRunTests {
   }
 
   private static let entitySettings = [
-    "epochs": "4", "batchSize": "8", "learningRate": "3e-3", "saveDtype": "f32",
+    "epochs": "6", "batchSize": "8", "learningRate": "3e-3", "saveDtype": "f32",
     "checkpointSteps": "10",
   ]
 
@@ -60,7 +60,7 @@ struct TrainingRunTests {
       Issue.record("the first event is \(String(describing: events.all.first))")
       return
     }
-    #expect(rows == 200 && tokens > 1_000 && steps == 100)
+    #expect(rows == 200 && tokens > 1_000 && steps == 150)
     #expect(estimate.activations > 0 && estimate.weights == estimate.gradients)
     #expect(estimate.optimizer == 2 * estimate.weights)
     // The folder is one that the inference service loads.
@@ -120,7 +120,7 @@ struct TrainingRunTests {
         baseModel: base.path
       ),
       in: work.path,
-      settings: ["epochs": "4", "batchSize": "8", "learningRate": "3e-3"]
+      settings: ["epochs": "8", "batchSize": "8", "learningRate": "3e-3"]
     )
     #expect(try #require(result.metrics["accuracy"]) > 0.95)
     let folder = try ModelFolder.validate(result.modelFolder)
@@ -189,7 +189,7 @@ struct TrainingRunTests {
       onEvent: events.append
     )
     let firstLoss = try #require(events.losses.first)
-    #expect(firstLoss < 4)
+    #expect(firstLoss < 5)
     #expect(try #require(result.metrics["loss"]) < firstLoss)
     for name in ["tokenizer.json", "chat_template.jinja", "generation_config.json"] {
       let copied = try Files.read("\(result.modelFolder)/\(name)")

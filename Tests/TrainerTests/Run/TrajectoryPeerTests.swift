@@ -171,7 +171,7 @@ struct TrajectoryPeerTests {
     )
     try #require(losses.count == events.losses.count && losses.count == 24)
     for (index, (ours, theirs)) in zip(events.losses, losses).enumerated() {
-      #expect(abs(ours - theirs) < 2e-4 * max(1, theirs), "step \(index): \(ours), \(theirs)")
+      #expect(abs(ours - theirs) < 5e-4 * max(1, theirs), "step \(index): \(ours), \(theirs)")
     }
     #expect(losses[23] < losses[0])
   }

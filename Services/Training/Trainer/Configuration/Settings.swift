@@ -101,14 +101,18 @@ extension TrainingConfiguration {
 
   /// The peak learning rate, whose default depends on the run.
   private static let learningRateKind = Kind(
-    summary: "a number in \(rateRange.lowerBound)...\(rateRange.upperBound)",
+    summary: "auto or a number in \(rateRange.lowerBound)...\(rateRange.upperBound)",
     set: { configuration, text in
+      if text == "auto" {
+        configuration.learningRate = nil
+        return true
+      }
       guard let value = Double(text), rateRange.contains(value) else { return false }
       configuration.learningRate = value
       return true
     },
     isValid: { $0.learningRate.map(rateRange.contains) ?? true },
-    get: { $0.learningRate.map { "\($0)" } ?? "5e-05, from scratch 0.002" }
+    get: { $0.learningRate.map { "\($0)" } ?? "auto" }
   )
 
   private static let seedKind = Kind(
@@ -144,7 +148,11 @@ extension TrainingConfiguration {
       integer(\.tokensMax, 8...sequenceTokensMax),
       "tokens of a sequence; longer ones are cut and counted"
     ),
-    Setting("learningRate", learningRateKind, "peak learning rate"),
+    Setting(
+      "learningRate",
+      learningRateKind,
+      "peak learning rate; auto: 5e-05, of chat from scratch 0.002"
+    ),
     Setting("schedule", word(\.schedule), "how the learning rate falls from its peak"),
     Setting("warmup", real(\.warmup, 0...1e9), "below 1: fraction of all steps; else steps"),
     Setting(

@@ -47,8 +47,9 @@ struct Preparation {
     try estimate.check(limit: memoryLimit)
     do throws(ModelError) {
       model = try source.model(task, labels: data.labels, threads, seed: configuration.seed)
-      estimate.weights = model.parameterBytes / 2
-      estimate.gradients = model.parameterBytes / 2
+      // With the head, which may be new.
+      let elements = model.parameterBytes / (2 * MemoryLayout<Float>.stride)
+      estimate = Self.parameterEstimate(elements, configuration, data)
       estimate.activations = try Self.activationBytes(model, data, configuration, context)
     } catch {
       throw TrainerError(error)
