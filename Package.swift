@@ -61,7 +61,7 @@ let mathematics: [Target] = [
   shared("Tensors", ["CKernels", "COpenBLAS"]),
   tests("Tensors", ["CKernels"]),
   shared("Models", exclude: ["Checkpoints"], ["Checkpoints", "CKernels", "Tensors"]),
-  tests("Models", ["Checkpoints", "Tensors"]),
+  tests("Models", ["Checkpoints", "CKernels", "Tensors"]),
   shared("Optimizers", path: "Services/Training/Optimizers", ["CKernels", "Tensors"]),
   tests("Optimizers", ["JSON", "Tensors"]),
   shared("Reports", path: "Services/Training/Reports", []),

@@ -108,10 +108,13 @@ CK_INLINE float ck_maximum(const float *x, size_t count) {
   for (; i + 16 <= count; i += 16) {
     for (size_t j = 0; j < 16; j++) lanes[j] = x[i + j] > lanes[j] ? x[i + j] : lanes[j];
   }
-  for (; i < count; i++) lanes[0] = x[i] > lanes[0] ? x[i] : lanes[0];
-  float maximum = lanes[0];
-  for (size_t j = 1; j < 16; j++) maximum = lanes[j] > maximum ? lanes[j] : maximum;
-  return maximum;
+  for (size_t j = 0; i + j < count; j++) lanes[j] = x[i + j] > lanes[j] ? x[i + j] : lanes[j];
+  for (size_t width = 8; width > 0; width /= 2) {
+    for (size_t j = 0; j < width; j++) {
+      lanes[j] = lanes[j + width] > lanes[j] ? lanes[j + width] : lanes[j];
+    }
+  }
+  return lanes[0];
 }
 
 // out = softmax(scale * x); subtracting the maximum keeps exp in range. scale > 0.

@@ -255,6 +255,20 @@ package final class TrainableModel: Sendable {
     return longest
   }
 
+  /// Measures a step: milliseconds of each kind of operation, the longest first.
+  ///
+  /// Throws as `step` does; adds to the gradients as it does.
+  package func profile(
+    _ batch: PackedBatch,
+    dropout: Float
+  ) throws(ModelError) -> [(operation: String, milliseconds: Double)] {
+    executor.operationTimes = [:]
+    defer { executor.operationTimes = nil }
+    _ = try step(batch, scale: 1, dropout: dropout)
+    return (executor.operationTimes ?? [:]).map { ($0.key, Double($0.value) / 1e6) }
+      .sorted { ($1.1, $0.0) < ($0.1, $1.0) }
+  }
+
   // MARK: Programs
 
   /// The smallest of 1, 1.25, 1.5 and 1.75 times a power of two, at least 64, that holds `count`.

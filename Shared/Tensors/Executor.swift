@@ -1,4 +1,5 @@
 internal import COpenBLAS
+import Glibc
 import Synchronization
 
 /// Runs programs on a thread pool, one at a time, in one arena.
@@ -14,6 +15,10 @@ package final class Executor: @unchecked Sendable {
   package let threads: ThreadPool
   /// The most bytes the arena may take.
   package let arenaBytesMax: Int
+
+  /// Nanoseconds that each kind of operation has taken since this was set to an empty dictionary;
+  /// nil, the default, measures nothing.
+  package var operationTimes: [String: UInt64]?
 
   private var arena: Storage?
   private var program: Program?
@@ -133,6 +138,7 @@ package final class Executor: @unchecked Sendable {
         try Frame(step, arena: arena.base, liveRows: liveRows, cache: cache).check()
       }
     }
+    var start = operationTimes == nil ? 0 : Executor.now()
     for step in program.steps {
       let frame = Frame(step, arena: arena.base, liveRows: liveRows, cache: cache)
       try frame.begin()
@@ -143,7 +149,18 @@ package final class Executor: @unchecked Sendable {
         threads.run(tasks: frame.tasks, body)
       }
       frame.finish()
+      if operationTimes != nil {
+        let end = Executor.now()
+        operationTimes?[step.operation.name, default: 0] += end - start
+        start = end
+      }
     }
+  }
+
+  private static func now() -> UInt64 {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
   }
 
   /// An output of the program that ran last, f32: `[liveRows or rows, columns]`.

@@ -35,13 +35,13 @@ extension Frame {
 
   /// One head's attention in the sequences that begin in one block of rows.
   func attendPacked(_ attention: PackedAttention, _ task: Int, thread: Int) {
-    let blocks = Frame.blocks(rows, rowBlock)
-    let head = task / blocks
+    // Heads of the same rows one after another: their elements lie side by side.
+    let (block, head) = (task / attention.heads, task % attention.heads)
     let headDim = step.columns / attention.heads
     let kvHead = head / (attention.heads / attention.kvHeads)
     let kvStride = attention.kvHeads * headDim
     let dropout = attention.dropout.map { ck_dropout($0, seed: integers(5)) }
-    forEachSequence(block: task % blocks, starts: integers(3), ends: integers(4)) { start, count in
+    forEachSequence(block: block, starts: integers(3), ends: integers(4)) { start, count in
       let query = start * step.columns + head * headDim
       let key = start * kvStride + kvHead * headDim
       let sequence = PackedHead(
@@ -63,15 +63,14 @@ extension Frame {
 
   /// The gradients of one key-value head and of the query heads that share it.
   func attendPackedGradient(_ attention: PackedAttention, _ task: Int, thread: Int) {
-    let blocks = Frame.blocks(rows, rowBlock)
-    let kvHead = task / blocks
+    let (block, kvHead) = (task / attention.kvHeads, task % attention.kvHeads)
     let stride = step.xColumns
     let headDim = stride / attention.heads
     let kvStride = attention.kvHeads * headDim
     let group = attention.heads / attention.kvHeads
     let (q, keys, values) = (operand(1), operand(2), operand(3))
     let dropout = attention.dropout.map { ck_dropout($0, seed: integers(6)) }
-    forEachSequence(block: task % blocks, starts: integers(4), ends: integers(5)) { start, count in
+    forEachSequence(block: block, starts: integers(4), ends: integers(5)) { start, count in
       let key = start * kvStride + kvHead * headDim
       let packed = out + start * step.columns
       for head in kvHead * group..<(kvHead + 1) * group {

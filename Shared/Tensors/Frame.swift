@@ -32,6 +32,10 @@ struct Frame {
   static let taskWeights = 32_768
   /// Rows of a matrix product that one task computes at most.
   static let productRowsMax = 256
+  /// From these rows and columns on, tiles of a product are larger.
+  static let largeProductRowsMin = 288
+  static let largeProductRowsMax = 512
+  static let largeProductColumns = 192
   /// Fewer query rows than this are attended one by one instead of by matrix products.
   static let attentionProductRowsMin = 4
 
@@ -107,11 +111,18 @@ struct Frame {
   }
 
   private mutating func cutProduct(inner: Int) {
-    // Four tiles for narrow products, so that two or four threads have equal shares.
-    columnBlock = step.columns <= 512 ? max(16, (step.columns / 4 + 15) / 16 * 16) : 128
-    rowBlock = Frame.productRowsMax
-    tasks = Frame.blocks(step.columns, columnBlock) * Frame.blocks(rows, rowBlock)
     isSmall = rows * step.columns * inner <= Frame.taskElements * 8
+    if rows >= Frame.largeProductRowsMin, step.columns >= Frame.largeProductColumns {
+      // OpenBLAS copies both operands of a tile: the larger the tile, the less that is in it.
+      let bands = Frame.blocks(rows, Frame.largeProductRowsMax)
+      rowBlock = (Frame.blocks(rows, bands) + 15) / 16 * 16
+      columnBlock = Frame.largeProductColumns
+    } else {
+      // Four tiles for narrow products, so that two or four threads have equal shares.
+      columnBlock = step.columns <= 512 ? max(16, (step.columns / 4 + 15) / 16 * 16) : 128
+      rowBlock = Frame.productRowsMax
+    }
+    tasks = Frame.blocks(step.columns, columnBlock) * Frame.blocks(rows, rowBlock)
   }
 
   private mutating func cutAttention(heads: Int, positions: Int) {

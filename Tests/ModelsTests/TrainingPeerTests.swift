@@ -1,3 +1,4 @@
+import CKernels
 import Checkpoints
 import Foundation
 import Tensors
@@ -65,30 +66,46 @@ struct TrainingPeerTests {
       let loss = try model.step(batch, scale: test.scale, dropout: 0)
       #expect(abs(loss - expected) <= 2e-4 * abs(expected), "step \(step)")
       if step == 0 { try compare(model, reference) }
-      for parameter in model.parameters {
-        let (values, gradients) = (parameter.values, parameter.gradients)
-        for index in values.indices {
-          values[index] -= test.rate * gradients[index]
-          gradients[index] = 0
-        }
-      }
+      for parameter in model.parameters { descend(parameter, rate: test.rate) }
     }
     #expect(losses.count == 3 && losses[2] < losses[0])
   }
 
+  // Kernels, because loops over millions of elements take long in a debug build.
+
+  private func descend(_ parameter: Parameter, rate: Float) {
+    let (values, gradients) = (parameter.values, parameter.gradients)
+    guard let value = values.baseAddress, let gradient = gradients.baseAddress else { return }
+    let rates = [Float](repeating: -rate, count: values.count)
+    ck_mul_f32(gradient, gradient, rates, values.count)
+    ck_accumulate_f32(value, gradient, values.count)
+    memset(gradient, 0, 4 * values.count)
+  }
+
+  private func norm(_ values: [Float]) -> Float {
+    var sum: Float = 0
+    ck_matvec_f32(&sum, values, values, nil, 1, values.count)
+    return sum.squareRoot()
+  }
+
   private func compare(_ model: TrainableModel, _ reference: SafetensorsFile) throws {
-    let expected = try model.parameters.map { parameter in
-      try reference.tensor(named: parameter.name).bytes.withMemoryRebound(to: Float.self) {
-        Array($0)
-      }
-    }
     #expect(reference.tensorNames.count == model.parameters.count)
+    var largest: Float = 0
+    var results: [(name: String, size: Float, difference: Float)] = []
+    for parameter in model.parameters {
+      let expected = try reference.tensor(named: parameter.name).bytes
+        .withMemoryRebound(to: Float.self) { Array($0) }
+      let gradients = parameter.gradients
+      try #require(expected.count == gradients.count)
+      var difference = [Float](repeating: -1, count: expected.count)
+      ck_mul_f32(&difference, difference, try #require(gradients.baseAddress), expected.count)
+      ck_accumulate_f32(&difference, expected, expected.count)
+      results.append((parameter.name, norm(expected), norm(difference)))
+      largest = max(largest, norm(expected))
+    }
     // Gradients that are 0 but for rounding (of key biases) are compared to the largest of all.
-    let largest = expected.reduce(0) { max($0, $1.reduce(0) { max($0, abs($1)) }) }
-    for (parameter, values) in zip(model.parameters, expected) {
-      let size = values.reduce(0) { max($0, abs($1)) }
-      let difference = maximumDifference(Array(parameter.gradients), values)
-      #expect(difference <= 1e-4 * size + 1e-6 * largest, "\(parameter.name)")
+    for result in results {
+      #expect(result.difference <= 1e-4 * result.size + 1e-6 * largest, "\(result.name)")
     }
   }
 

@@ -27,6 +27,22 @@ struct OperationTests {
     }
   }
 
+  @Test("Products large enough for large tiles", arguments: [288, 523])
+  func largeProducts(rows: Int) throws {
+    var generator = SeededGenerator(seed: 6)
+    let (n, k) = (389, 11)
+    let x = Matrix(random: rows, k, &generator)
+    let weight = Matrix(random: n, k, &generator)
+    let bias = Matrix(random: 1, n, &generator)
+    let actual = try evaluate(threads: threads) { test in
+      let input = try test.input(x)
+      let constant = try test.graph.constant(try weight.tensor())
+      let biases = try test.graph.constant(try bias.vector())
+      return try test.graph.linear(input, weight: constant, bias: biases)
+    }
+    #expect(difference(actual, Reference.linear(x, weight, bias: bias.values)) < 1e-5)
+  }
+
   @Test("Matrix products", arguments: rows)
   func matmul(rows: Int) throws {
     var generator = SeededGenerator(seed: 7)

@@ -136,7 +136,7 @@ void ck_attention_gradient_f32(
 
 /// out [m, n] (rows out_stride apart) = a [m, k] times b [k, n] (rows b_stride apart), added to out
 /// if `accumulates`; element (i, p) of a is a[i * a_row + p * a_column]. For operands that fit the
-/// first-level cache; fastest for n a multiple of 32.
+/// first-level cache; fastest for n a multiple of 16.
 void ck_small_product_f32(
     float *_Nonnull out, size_t out_stride, const float *_Nonnull a, size_t a_row, size_t a_column,
     const float *_Nonnull b, size_t b_stride, size_t m, size_t n, size_t k, int accumulates);
