@@ -72,7 +72,8 @@ struct LoopFixture {
         ),
       peakLearningRate: configuration.peakLearningRate(task: .ner, isFromScratch: false),
       threads: threads,
-      onEvent: onEvent,
+      // The loop writes to the fixture's folder, which goes with its last holder.
+      onEvent: { [kept = self.folder] event in withExtendedLifetime(kept) { onEvent(event) } },
       isCancelled: isCancelled
     )
   }
@@ -82,7 +83,8 @@ struct LoopFixture {
     let folder = try TemporaryFolder()
     let network = LinearNetwork(ids: Self.idCount, classes: Self.labels.count)
     let events = Events()
-    try loop(network: network, folder: folder.path, onEvent: events.append).run()
+    let loop = try loop(network: network, folder: folder.path, onEvent: events.append)
+    try withExtendedLifetime(folder) { try loop.run() }
     return (network.table, events.all)
   }
 }

@@ -22,7 +22,7 @@ struct TrainingLoopTests {
     // A network of zeros gives each label the probability 1/3, whatever the batch.
     for settings in [["accumulation": "1"], ["accumulation": "7", "microbatchTokens": "16"]] {
       let fixture = try LoopFixture(
-        settings: settings.merging(["learningRate": "1e-9", "epochs": "1"]) { $1 }
+        settings: settings.merging(["learningRate": "1e-9", "epochs": "1", "dropout": "0"]) { $1 }
       )
       let events = Events()
       let network = LinearNetwork(ids: LoopFixture.idCount, classes: 3)
@@ -35,9 +35,9 @@ struct TrainingLoopTests {
   func accumulation() throws {
     func firstGradients(_ settings: [String: String]) throws -> ([Float], [Int]) {
       let fixture = try LoopFixture(
-        settings: settings.merging(["optimizer": "sgd", "warmup": "0", "schedule": "constant"]) {
-          $1
-        },
+        settings: settings.merging(
+          ["optimizer": "sgd", "warmup": "0", "schedule": "constant", "dropout": "0"]
+        ) { $1 },
         hasDev: false
       )
       let network = LinearNetwork(ids: LoopFixture.idCount, classes: 3)
