@@ -356,6 +356,22 @@ let services: [Target] = [
       .product(name: "NIOPosix", package: "swift-nio"),
     ]
   ),
+  .executableTarget(
+    name: "llmos-training",
+    dependencies: ["ServiceKit", "Tensors", "Trainer", "TrainingService", "WorkerProtocol"],
+    path: "Services/Training/Executable",
+    swiftSettings: swiftSettings
+  ),
+  .executableTarget(
+    name: "llmos-training-worker",
+    dependencies: [
+      "ModelAccess", "RPC", "ServiceAPI", "Trainer", "WorkerProtocol", "WorkerTransfer",
+      .product(name: "NIOCore", package: "swift-nio"),
+      .product(name: "NIOPosix", package: "swift-nio"),
+    ],
+    path: "Services/Training/Worker",
+    swiftSettings: swiftSettings
+  ),
   shared(
     "WorkerTransfer",
     path: "Services/Training/Transfer",

@@ -43,7 +43,7 @@ def test_ner_prints_entities(suite):
 def test_status_shows_every_service_ready(suite):
     lines = suite.llmos("status").stdout.splitlines()
     services = {line.split()[0]: line.split()[1] for line in lines[1:-1]}
-    assert services == {f"llmos-{name}": "ready" for name in ["data", "tokenizer", "inference", "gateway"]}
+    assert services == {f"llmos-{name}": "ready" for name in ["data", "tokenizer", "inference", "training", "gateway"]}
 
 
 def test_a_model_is_imported_described_and_served(own_suite, tmp_path):

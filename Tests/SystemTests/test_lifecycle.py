@@ -60,7 +60,7 @@ def test_killing_inference_ends_its_stream_with_an_error_and_the_next_request_su
     assert_serves(own_suite)
 
 
-@pytest.mark.parametrize("service", ["data", "tokenizer", "gateway"])
+@pytest.mark.parametrize("service", ["data", "tokenizer", "training", "gateway"])
 def test_a_killed_service_is_started_again_on_its_ports(own_suite, service):
     assert_serves(own_suite)
     ports = own_suite.ports(service)
@@ -79,7 +79,7 @@ def test_a_service_that_ends_by_itself_is_started_again(own_suite):
 
 def test_stopping_leaves_no_process_and_no_description(tmp_path):
     suite = Suite(tmp_path).start()
-    assert len(processes_of(tmp_path)) == 5
+    assert len(processes_of(tmp_path)) == 6
     suite.stop()
     assert processes_of(tmp_path) == []
     assert not (tmp_path / "run" / "suite.json").exists()

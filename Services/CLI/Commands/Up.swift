@@ -31,6 +31,17 @@ struct Up: AsyncParsableCommand {
   @Option(help: "The port of the public API; the other services use 7101 to 7104 and 8100 to 8104.")
   var httpPort: Int?
 
+  @Option(help: "Training jobs that run at once (default 1); further ones wait.")
+  var jobsMax: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "Memory of all training jobs together, such as 8GiB (default: three quarters of all).",
+      valueName: "bytes"
+    )
+  )
+  var trainingMemory: String?
+
   @Flag(help: "Let the system choose every port; llmos status tells them.")
   var anyPorts = false
 
@@ -56,6 +67,10 @@ struct Up: AsyncParsableCommand {
     )
     if anyPorts { options.ports = options.ports.mapValues(\.chosenBySystem) }
     if let httpPort { options.ports[.gateway]?.http = httpPort }
+    if let jobsMax { options.arguments[.training, default: []] += ["--jobs.max", "\(jobsMax)"] }
+    if let trainingMemory {
+      options.arguments[.training, default: []] += ["--training.memory", trainingMemory]
+    }
     let supervisor = SuiteSupervisor(
       options: options,
       probe: ReadinessProbe(client: .shared),

@@ -3,6 +3,7 @@ package enum Service: String, Sendable, CaseIterable, Codable {
   case data
   case tokenizer
   case inference
+  case training
   case gateway
 
   /// The executable's name, beside `llmos` itself.
@@ -14,6 +15,7 @@ package enum Service: String, Sendable, CaseIterable, Codable {
     case .gateway: ServicePorts(rpc: 7100, admin: 8100, http: 8080)
     case .tokenizer: ServicePorts(rpc: 7101, admin: 8101, http: nil)
     case .inference: ServicePorts(rpc: 7102, admin: 8102, http: nil)
+    case .training: ServicePorts(rpc: 7103, admin: 8103, http: nil)
     case .data: ServicePorts(rpc: 7104, admin: 8104, http: nil)
     }
   }
@@ -23,6 +25,7 @@ package enum Service: String, Sendable, CaseIterable, Codable {
     switch self {
     case .data: []
     case .tokenizer, .inference: [(.data, "registry.address")]
+    case .training: [(.data, "data.address")]
     case .gateway:
       [
         (.data, "registry.address"), (.tokenizer, "tokenizer.address"),

@@ -8,7 +8,7 @@ import Foundation
 
 /// Where a suite on one machine keeps its files.
 ///
-/// `data/` holds what must survive (models, metadata), `run/` what belongs to the running suite, and `logs/` one
+/// `data/` and `training/` hold what must survive (models, metadata, jobs), `run/` what belongs to the running suite, and `logs/` one
 /// file per service.
 package struct SuiteLayout: Sendable {
   /// The suite's home folder.
@@ -27,6 +27,8 @@ package struct SuiteLayout: Sendable {
 
   /// Models, datasets and their metadata.
   package var data: FilePath { home.appending("data") }
+  /// Training jobs: their database, checkpoints and reports.
+  package var training: FilePath { home.appending("training") }
   /// Ports files, the lock and the description of the running suite.
   package var run: FilePath { home.appending("run") }
   /// One log file per service.
@@ -48,7 +50,7 @@ package struct SuiteLayout: Sendable {
 
   /// Makes the folders, readable by their owner alone.
   package func create() throws(SupervisionError) {
-    for folder in [home, data, run, logs] {
+    for folder in [home, data, training, run, logs] {
       do {
         try FileManager.default.createDirectory(
           atPath: folder.string,

@@ -32,6 +32,8 @@ package actor SuiteSupervisor {
     package var demoModels: FilePath?
     /// The ports each service asks for.
     package var ports: [Service: ServicePorts]
+    /// Further arguments of some services.
+    package var arguments: [Service: [String]] = [:]
 
     /// Options with the default ports.
     package init(layout: SuiteLayout, executables: FilePath, demoModels: FilePath?) {
@@ -94,7 +96,9 @@ package actor SuiteSupervisor {
   }
 
   /// Services that can start together: all that they need is in an earlier wave.
-  private static let waves: [[Service]] = [[.data], [.tokenizer, .inference], [.gateway]]
+  private static let waves: [[Service]] = [
+    [.data], [.tokenizer, .inference, .training], [.gateway],
+  ]
 
   private func stop() async {
     // The description goes first: from now on nobody should find this suite.
@@ -156,6 +160,8 @@ package actor SuiteSupervisor {
       arguments += ["--data.dir", layout.data.string]
       if let models = options.demoModels { arguments += ["--demo.models", models.string] }
     }
+    if service == .training { arguments += ["--training.dir", layout.training.string] }
+    arguments += options.arguments[service] ?? []
     return ServiceProcess(
       executable: options.executables.appending(service.executable),
       arguments: arguments,

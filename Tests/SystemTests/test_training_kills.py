@@ -1,0 +1,79 @@
+"""Worker, training service and data service are killed at random moments; the job ends with the same bits.
+
+TRAINING_KILLS says how often each of them is killed (default 2); TRAINING_KILL_SEED makes the moments the same again.
+"""
+
+import os
+import random
+import re
+import time
+
+import pytest
+from conftest import Suite, eventually
+from test_training import import_places, job_of, train
+
+KILLS = int(os.environ.get("TRAINING_KILLS", "2"))
+SEED = int(os.environ.get("TRAINING_KILL_SEED", str(random.randrange(1 << 30))))
+SETTINGS = ["--set", "epochs=3", "--set", "batchSize=4", "--set", "checkpointSteps=5"]
+
+
+def digest(suite, model):
+    """The digest of a model's only version: of all its files, the weights among them."""
+    return re.search(r"digest\s+(\w+)", suite.llmos("models", "show", model).stdout).group(1)
+
+
+def worker_of(suite):
+    """The process of the worker that runs, if one does."""
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/cmdline", "rb") as file:
+                    words = file.read().split(b"\0")
+            except OSError:
+                continue
+            if words[0].endswith(b"llmos-training-worker") and str(suite.home).encode() in words[1]:
+                return int(entry)
+    return None
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A suite, the digest that an unbroken job comes to, and how long it takes."""
+    suite = Suite(tmp_path_factory.mktemp("kills")).start()
+    import_places(suite, tmp_path_factory.mktemp("data"))
+    train(suite, "--model", "warm", *SETTINGS)
+    began = time.monotonic()
+    train(suite, "--model", "unbroken", *SETTINGS)
+    seconds = time.monotonic() - began
+    yield suite, digest(suite, "unbroken"), seconds
+    suite.stop()
+
+
+def kill(suite, target):
+    if target != "worker":
+        former = suite.kill(target)
+        suite.await_restart(target, former)
+        return
+    worker = worker_of(suite)
+    if worker is not None:
+        try:
+            os.kill(worker, 9)
+        except ProcessLookupError:
+            pass  # It has just ended by itself.
+
+
+@pytest.mark.parametrize("target", ["worker", "training", "data"])
+@pytest.mark.parametrize("round", range(KILLS))
+def test_a_killed_process_does_not_change_the_result(trained, target, round):
+    suite, expected, seconds = trained
+    moment = random.Random(f"{SEED} {target} {round}").uniform(0, 1.1 * seconds)
+    model = f"{target}-{round}"
+    job = job_of(train(suite, "--model", model, *SETTINGS, "--detach").stdout)
+    time.sleep(moment)
+    kill(suite, target)
+    said = f"killed {target} after {moment:.3f} s (TRAINING_KILL_SEED={SEED})"
+    watched = suite.llmos("jobs", "watch", job, check=False, timeout=240)
+    assert watched.returncode == 0, f"{said}: {watched.stdout}{watched.stderr}{suite.logs()}"
+    assert digest(suite, model) == expected, said
+    assert len(re.findall(rf"^{model}@", suite.llmos("models").stdout, re.M)) == 1, said
+    eventually(lambda: suite.llmos("status", check=False).returncode == 0, "all services to be ready")
