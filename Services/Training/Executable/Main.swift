@@ -17,7 +17,7 @@ extension TaskSettings {
   /// The rules of the trainer that the workers run.
   fileprivate static let trainer = TaskSettings(
     problem: { task, settings in
-      do {
+      do throws(TrainerError) {
         _ = try TrainingConfiguration(task: TrainingTask(task), settings: settings)
         return nil
       } catch {

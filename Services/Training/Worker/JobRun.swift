@@ -47,8 +47,8 @@ struct JobRun: Sendable {
     let base = try await baseModel()
     let input = TrainingInput(
       train: try await rows(of: job.trainSplit),
-      dev: try await rows(of: job.devSplit),
-      test: try await rows(of: job.testSplit),
+      dev: try await rows(ofOptional: job.devSplit),
+      test: try await rows(ofOptional: job.testSplit),
       baseModel: base?.path
     )
     let result = try await train(input)
@@ -104,7 +104,7 @@ struct JobRun: Sendable {
     return JSONLinesFile(path: path)
   }
 
-  private func rows(of split: String?) async throws -> (any RowSource)? {
+  private func rows(ofOptional split: String?) async throws -> (any RowSource)? {
     guard let split else { return nil }
     return try await rows(of: split)
   }
@@ -167,7 +167,7 @@ struct JobRun: Sendable {
     lineage.jobID = worker.job
     lineage.baseModel = job.baseModel ?? ""
     lineage.baseModelDigest = base?.digest ?? ""
-    lineage.configurationJson = String(
+    lineage.configurationJSON = String(
       decoding: try WorkerJSON.encode(
         Configuration(
           task: job.task.rawValue,
