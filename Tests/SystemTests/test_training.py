@@ -67,9 +67,9 @@ def test_the_same_settings_give_the_same_weights_and_runs_are_compared(trips):
         jobs.append(job_of(train(trips, "--model", model, "--set", "epochs=1").stdout))
         digests.append(re.search(r"digest\s+(\w+)", trips.llmos("models", "show", model).stdout).group(1))
     assert digests[0] == digests[1]
-    other = job_of(train(trips, "--model", "third", "--set", "epochs=1", "--set", "lr=0.001").stdout)
+    other = job_of(train(trips, "--model", "third", "--set", "epochs=1", "--set", "learningRate=0.001").stdout)
     table = trips.llmos("runs", "compare", jobs[0], other).stdout
-    assert re.search(r"^\* +lr +default +0\.001", table, re.M), table
+    assert re.search(r"^\* +learningRate +default +0\.001", table, re.M), table
     assert re.search(r"^  +epochs +1 +1", table, re.M), table
     assert re.search(r"test\.\S+ +[\d.]+ +[\d.]+", table), table
 
