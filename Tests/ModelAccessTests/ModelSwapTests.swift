@@ -62,14 +62,14 @@ struct ModelSwapTests {
     _ loader: Loader,
     modelsMax: Int = 4,
     lifetime: Duration = .zero,
-    retryDelay: Duration = .seconds(3600),
     outdatedLifetime: Duration = .seconds(3600)
   ) -> LoadedModels<Weights> {
     LoadedModels(
       registry: client,
       modelsMax: modelsMax,
       resolutionLifetime: lifetime,
-      retryDelay: retryDelay,
+      // A load that failed is not tried again while a test runs, however slow the machine is.
+      retryDelay: .seconds(3600),
       outdatedLifetime: outdatedLifetime,
       onEvent: { loader.note($0) }
     ) { try await loader.load($0) }

@@ -199,6 +199,6 @@ func eventually(
   let end = ContinuousClock.now + .seconds(30)
   while try await !condition() {
     guard ContinuousClock.now < end else { throw RPCError(.deadlineExceeded, what) }
-    try await Task.sleep(for: .milliseconds(1))
+    await Task.yield()
   }
 }
