@@ -207,14 +207,14 @@ let services: [Target] = [
     "InferenceHandlers",
     path: "Services/Inference/Handlers",
     [
-      "Generation", "ModelAccess", "Models", "RPC", "ServiceAPI", "ServiceKit", "Tensors",
-      "Tokenizers",
+      "Checkpoints", "Generation", "ModelAccess", "Models", "RPC", "ServiceAPI", "ServiceKit",
+      "Tensors", "Tokenizers",
     ]
   ),
   tests(
     "InferenceHandlers",
     [
-      "ModelAccess", "RPC", "ServiceAPI", "ServiceKit", "Tensors",
+      "Checkpoints", "ModelAccess", "RPC", "ServiceAPI", "ServiceKit", "Tensors",
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOPosix", package: "swift-nio"),
     ]

@@ -81,7 +81,34 @@ package struct InferenceHandlers: InferenceV1.InferenceService {
     _ request: InferenceV1.ClassifySequenceRequest,
     context: ServerContext
   ) async throws -> InferenceV1.ClassifySequenceResponse {
-    throw RPCError(.unimplemented, "text classification is not served yet")
+    let function = try ScoreFunction(request.scoreFunction)
+    guard request.texts.count <= Self.windowsMax else {
+      throw RPCError(
+        .invalidArgument,
+        "the request has \(request.texts.count) texts; \(Self.windowsMax) are accepted"
+      )
+    }
+    let entry = try await models.entry(request.model)
+    guard case .textClassification(let classifier) = entry.model else {
+      throw RPCError(.invalidArgument, entry.version.isNotFor("text classification"))
+    }
+    return try await classifying.admit {
+      var response = InferenceV1.ClassifySequenceResponse()
+      for text in request.texts {
+        let scores = try await rpcErrors {
+          try await classifier.scores(
+            of: text.ids,
+            function: function,
+            topK: request.topK == 0 ? nil : Int(request.topK),
+            on: classifying
+          )
+        }
+        var list = InferenceV1.LabelScores()
+        list.labels = scores.map(InferenceV1.LabelScore.init)
+        response.texts.append(list)
+      }
+      return response
+    }
   }
 
   /// Loads a model, so that requests for it need not wait.

@@ -56,6 +56,32 @@ extension AggregationStrategy {
   }
 }
 
+extension ScoreFunction {
+  /// The function a message names; nil for the model's own.
+  init?(_ message: InferenceV1.ScoreFunction) throws(RPCError) {
+    switch message {
+    case .unspecified: return nil
+    case .none: self = .none
+    case .sigmoid: self = .sigmoid
+    case .softmax: self = .softmax
+    default:
+      throw RPCError(
+        .invalidArgument,
+        "score_function is \(message.rawValue); none, sigmoid and softmax are 1 to 3"
+      )
+    }
+  }
+}
+
+extension InferenceV1.LabelScore {
+  /// The message of a label's score.
+  init(_ score: LabelScore) {
+    self.init()
+    label = score.label
+    self.score = score.score
+  }
+}
+
 extension EntityWindow {
   /// A window as the tokenizer service made it; throws GenerationError when its lists do not fit each other.
   init(_ message: InferenceV1.TokenWindow) throws(GenerationError) {

@@ -12,6 +12,8 @@ package enum ServedModel: Sendable {
   case generation(GenerationEngine)
   /// Finds entities.
   case tokenClassification(TokenClassifier)
+  /// Scores the labels of texts.
+  case textClassification(SequenceClassifier)
 }
 
 extension ServedModel {
@@ -59,6 +61,9 @@ extension ServedModel {
     case "token-classification":
       let model = try TokenClassificationModel(folder: version.path, threads: threads)
       self = .tokenClassification(TokenClassifier(model: model, tokenizer: tokenizer))
+    case "text-classification":
+      let model = try SequenceClassificationModel(folder: version.path, threads: threads)
+      self = .textClassification(SequenceClassifier(model: model))
     default:
       throw RPCError(
         .failedPrecondition,
