@@ -50,6 +50,20 @@ struct ModelConfigurationTests {
     #expect(model.endOfSequenceIDs.isEmpty)
   }
 
+  @Test("encoders without a head of their own are described; others are refused with what is known")
+  func encoders() throws {
+    let bare = try configuration(["architectures": #"["BertModel"]"#])
+    #expect(bare.task == .featureExtraction && bare.task.rawValue == "feature-extraction")
+    #expect(bare.labels.isEmpty)
+    let masked = try configuration(["architectures": #"["BertForMaskedLM"]"#])
+    #expect(masked.task == .fillMask && masked.task.rawValue == "fill-mask")
+    let error = #expect(throws: CheckpointError.self) {
+      try configuration(["architectures": #"["ViTForImageClassification"]"#])
+    }
+    #expect(error?.code == .unsupported)
+    #expect(error?.message.contains("*ForMaskedLM, *Model are supported") == true)
+  }
+
   @Test("a text classifier has labels and the type of its problem")
   func textClassifier() throws {
     let name = #"["BertForSequenceClassification"]"#
@@ -105,7 +119,8 @@ struct ModelConfigurationTests {
       ("vocab_size", nil), ("vocab_size", "0"), ("vocab_size", "\"4\""), ("hidden_size", "-1"),
       ("hidden_size", "99999999999"), ("hidden_size", "63"), ("num_hidden_layers", "2000"),
       ("num_key_value_heads", "3"), ("head_dim", "0"), ("hidden_act", nil), ("rms_norm_eps", nil),
-      ("rms_norm_eps", "-1"), ("architectures", "[]"), ("architectures", #"["BertForMaskedLM"]"#),
+      ("rms_norm_eps", "-1"), ("architectures", "[]"),
+      ("architectures", #"["BertForPreTraining"]"#),
       ("rope_theta", "0"), ("eos_token_id", "-1"), ("quantization_config", "{}"),
       ("tie_word_embeddings", "1"),
     ] as [(String, String?)]

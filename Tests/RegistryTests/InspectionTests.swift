@@ -23,6 +23,18 @@ import Testing
     #expect(try registry.inconsistencies().isEmpty)
   }
 
+  @Test func `A bare encoder is registered, for training to start from`() async throws {
+    let temporary = try TemporaryStore()
+    let registry = try temporary.openStrict()
+    let folder = try temporary.demoModel("ner-wikiann")
+    let path = "\(folder)/config.json"
+    let text = String(decoding: try Data(contentsOf: URL(fileURLWithPath: path)), as: UTF8.self)
+    let bare = text.replacing("BertForTokenClassification", with: "BertModel")
+    try replace(path, with: Data(bare.utf8))
+    let version = try await registry.importModel(folder: folder, name: "encoder").version
+    #expect(version.description.task == "feature-extraction")
+  }
+
   /// One way to damage a folder: the file, and what is done to its content.
   struct Damage: Sendable, CustomTestStringConvertible {
     let testDescription: String

@@ -5,6 +5,13 @@ package enum ModelTask: String, Sendable, Hashable, CaseIterable {
   case textGeneration = "text-generation"
   case tokenClassification = "token-classification"
   case textClassification = "text-classification"
+  /// A bare encoder (`BertModel`): what training starts from, with a new head.
+  case featureExtraction = "feature-extraction"
+  /// An encoder with the head of its pre-training (`BertForMaskedLM`), which training replaces.
+  case fillMask = "fill-mask"
+
+  /// Whether the model assigns labels of its own.
+  var hasLabels: Bool { self == .tokenClassification || self == .textClassification }
 }
 
 /// What the labels of a text classifier mean to each other: `problem_type`.
@@ -54,7 +61,7 @@ package struct ModelConfiguration: Sendable, Equatable {
   package let attentionBias: Bool
   /// `mlp_bias`; false when absent.
   package let mlpBias: Bool
-  /// The labels in the order of their ids; empty for text generation.
+  /// The labels of a classifier in the order of their ids; else empty.
   package let labels: [String]
   /// `problem_type` of a text classifier; nil when absent.
   package let problemType: ProblemType?
@@ -126,7 +133,7 @@ package struct ModelConfiguration: Sendable, Equatable {
     tieWordEmbeddings = try reader.boolean("tie_word_embeddings") ?? false
     attentionBias = try reader.boolean("attention_bias") ?? false
     mlpBias = try reader.boolean("mlp_bias") ?? false
-    labels = task == .textGeneration ? [] : try Self.labels(reader)
+    labels = task.hasLabels ? try Self.labels(reader) : []
     problemType = task == .textClassification ? try Self.problemType(reader) : nil
     typeVocabularySize = try reader.integer("type_vocab_size", in: 0...Self.sizeMax) ?? 0
     guard let activation = try reader.string("hidden_act") else {
@@ -145,7 +152,7 @@ package struct ModelConfiguration: Sendable, Equatable {
   ) throws(CheckpointError) {
     let isDecoder = try reader.boolean("is_decoder") ?? false
     guard task == .textGeneration || !isDecoder else {
-      throw reader.unsupported("is_decoder", "is true: classifiers see the whole text")
+      throw reader.unsupported("is_decoder", "is true: encoders see the whole text")
     }
     let positions = try reader.string("position_embedding_type") ?? "absolute"
     guard positions == "absolute" else {
@@ -169,7 +176,8 @@ package struct ModelConfiguration: Sendable, Equatable {
 
   private static let taskSuffixes: [(String, ModelTask)] = [
     ("ForCausalLM", .textGeneration), ("ForTokenClassification", .tokenClassification),
-    ("ForSequenceClassification", .textClassification),
+    ("ForSequenceClassification", .textClassification), ("ForMaskedLM", .fillMask),
+    ("Model", .featureExtraction),
   ]
 
   private static func architecture(
@@ -183,8 +191,8 @@ package struct ModelConfiguration: Sendable, Equatable {
     }
     throw reader.unsupported(
       "architectures",
-      "is \"\(name.excerpt())\"; *ForCausalLM, *ForTokenClassification and "
-        + "*ForSequenceClassification are supported"
+      "is \"\(name.excerpt())\"; "
+        + taskSuffixes.map { "*\($0.0)" }.joined(separator: ", ") + " are supported"
     )
   }
 
