@@ -79,6 +79,14 @@ let training: [Target] = [
     ]
   ),
   tests("Trainer", ["Checkpoints", "Models", "Optimizers", "Tensors", "Tokenizers"]),
+  .executableTarget(
+    name: "llmos-bench",
+    dependencies: [
+      "JSON", "Trainer", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+    ],
+    path: "Tests/Benchmarks",
+    swiftSettings: swiftSettings
+  ),
 ]
 
 /// The wire: never imports mathematics.

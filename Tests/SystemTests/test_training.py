@@ -1,11 +1,12 @@
 """Training jobs, as a user meets them on the command line."""
 
+import os
 import re
 import signal
 import subprocess
 
 import pytest
-from conftest import BUILD, Suite, eventually
+from conftest import BUILD, MODELS, Suite, eventually
 
 NAMES = ["Ada", "Bob", "Cleo", "Dan", "Eve", "Fay", "Gus", "Hal"]
 PLACES = ["Oslo", "Rome", "Lima", "Bonn", "Kyiv", "Bern", "Cork", "Nice"]
@@ -147,3 +148,14 @@ def test_a_job_that_cannot_fit_is_refused_with_the_numbers(tmp_path):
         assert re.search(r"failed: training needs \d+ MiB, the limit is 16 MiB", result.stdout), result.stdout
     finally:
         suite.stop()
+
+
+def test_the_benchmark_of_training_prints_its_figures_and_says_what_it_cannot_compare(tmp_path):
+    for split in ["train", "test"]:
+        (tmp_path / f"{split}.conll").write_text(conll(16))
+    environment = {**os.environ, "LLMOS_PEERS": str(tmp_path / "nowhere")}
+    command = [BUILD / "llmos", "bench", "train", "--base", MODELS / "ner-wikiann", "--data", tmp_path]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert re.fullmatch(r"llmos_ner_f32 \d+\.\d\d s\nllmos_ner_f32_f1 [01]\.\d{4} F1\n", result.stdout), result.stdout
+    assert "PyTorch is not measured" in result.stderr and "nowhere" in result.stderr

@@ -15,7 +15,7 @@ struct LLMOS: AsyncParsableCommand {
     version: "0.1.0",
     subcommands: [
       Up.self, Down.self, Status.self, Chat.self, NER.self, DataCommand.self, Models.self,
-      Train.self, Jobs.self, Runs.self,
+      Train.self, Jobs.self, Runs.self, Bench.self,
     ]
   )
 
