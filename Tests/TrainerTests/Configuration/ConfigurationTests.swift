@@ -39,7 +39,7 @@ struct ConfigurationTests {
 
   @Test("the recipe of the chat model is the default from scratch")
   func chatRecipe() throws {
-    let configuration = try TrainingConfiguration(task: .chat, settings: [:])
+    var configuration = try TrainingConfiguration(task: .chat, settings: [:])
     #expect(configuration.epochs == 7)
     #expect(configuration.batchSize == 32)
     #expect(configuration.schedule == .cosine)
@@ -49,6 +49,8 @@ struct ConfigurationTests {
     #expect(configuration.weightDecay == 0.1)
     #expect(configuration.peakLearningRate(task: .chat, isFromScratch: true) == 2e-3)
     #expect(configuration.peakLearningRate(task: .chat, isFromScratch: false) == 5e-5)
+    configuration.learningRateMultiplier = 2
+    #expect(configuration.peakLearningRate(task: .chat, isFromScratch: false) == 1e-4)
   }
 
   @Test("warm-up below one is a fraction, rounded down, and never more than there is")

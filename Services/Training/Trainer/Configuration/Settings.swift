@@ -153,6 +153,11 @@ extension TrainingConfiguration {
       learningRateKind,
       "peak learning rate; auto: 5e-05, of chat from scratch 0.002"
     ),
+    Setting(
+      "learningRateMultiplier",
+      real(\.learningRateMultiplier, 1e-6...1e6),
+      "multiplies the peak learning rate, also that of auto"
+    ),
     Setting("schedule", word(\.schedule), "how the learning rate falls from its peak"),
     Setting("warmup", real(\.warmup, 0...1e9), "below 1: fraction of all steps; else steps"),
     Setting(

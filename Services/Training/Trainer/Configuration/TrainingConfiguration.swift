@@ -53,6 +53,8 @@ package struct TrainingConfiguration: Sendable, Equatable, Codable {
   package var tokensMax = 128
   /// The peak learning rate; nil takes the task's default.
   package var learningRate: Double?
+  /// Multiplies the peak learning rate, given or not.
+  package var learningRateMultiplier = 1.0
   /// How the rate goes on.
   package var schedule = Schedule.linear
   /// Below 1: the fraction of all steps that warms up; else the steps.
@@ -143,9 +145,9 @@ package struct TrainingConfiguration: Sendable, Equatable, Codable {
     }
   }
 
-  /// The peak learning rate: the setting, or the default of the task.
+  /// The peak learning rate: the setting or the default of the task, times the multiplier.
   package func peakLearningRate(task: TrainingTask, isFromScratch: Bool) -> Double {
-    learningRate ?? (task == .chat && isFromScratch ? 2e-3 : 5e-5)
+    (learningRate ?? (task == .chat && isFromScratch ? 2e-3 : 5e-5)) * learningRateMultiplier
   }
 
   /// The steps of warm-up in a run of `totalSteps`.
