@@ -10,15 +10,37 @@ import Tensors
 
 /// The inference service with the demo models, on a loopback socket.
 struct InferenceFixture: Sendable {
+  /// A model that the registry knows.
+  struct Model: Sendable {
+    var name: String
+    var task: String
+    /// Its folder.
+    var path: String
+  }
+
   let client: InferenceV1.InferenceClient
 
-  /// Serves for as long as `body` runs.
-  static func run(_ body: @Sendable (InferenceFixture) async throws -> Void) async throws {
+  /// The folder of a demo model.
+  static func demoModel(_ name: String) -> String {
+    URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .deletingLastPathComponent().appending(path: "deploy/models/\(name)").path
+  }
+
+  private static let demoModels = [
+    Model(name: "support-chat", task: "text-generation", path: demoModel("support-chat")),
+    Model(name: "ner-wikiann", task: "token-classification", path: demoModel("ner-wikiann")),
+  ]
+
+  /// Serves the demo models and others for as long as `body` runs.
+  static func run(
+    models others: [Model] = [],
+    _ body: @Sendable (InferenceFixture) async throws -> Void
+  ) async throws {
     let group = MultiThreadedEventLoopGroup.singleton
     let loading = WorkPool(threadCount: 1, requestsMax: 4)
     let classifying = WorkPool(threadCount: 1, requestsMax: 4)
     var registryRouter = Router()
-    registryRouter.register(DemoRegistry())
+    registryRouter.register(TestRegistry(models: demoModels + others))
     let registry = RPCServer(router: registryRouter, configuration: .init(), group: group)
     let registryChannel = RPCChannel(
       host: "127.0.0.1",
@@ -99,21 +121,22 @@ struct InferenceFixture: Sendable {
   }
 }
 
-/// Knows the demo models, each at the place where it lies in the package.
-private struct DemoRegistry: RegistryV1.RegistryService {
+/// Knows some models.
+private struct TestRegistry: RegistryV1.RegistryService {
+  let models: [InferenceFixture.Model]
+
   func resolveModel(
     _ request: RegistryV1.ResolveModelRequest,
     context: ServerContext
   ) async throws -> RegistryV1.ModelVersion {
-    let tasks = ["support-chat": "text-generation", "ner-wikiann": "token-classification"]
-    guard let task = tasks[request.model] else { throw RPCError(.notFound, "no such model") }
-    let package = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .deletingLastPathComponent()
+    guard let model = models.first(where: { $0.name == request.model }) else {
+      throw RPCError(.notFound, "no such model")
+    }
     var version = RegistryV1.ModelVersion()
-    version.name = request.model
+    version.name = model.name
     version.version = 1
-    version.task = task
-    version.path = package.appending(path: "deploy/models/\(request.model)").path
+    version.task = model.task
+    version.path = model.path
     return version
   }
 
@@ -133,7 +156,7 @@ private struct DemoRegistry: RegistryV1.RegistryService {
   ) async throws -> RegistryV1.ListModelsResponse { throw RPCError(.unimplemented, "") }
 }
 
-extension DemoRegistry {
+extension TestRegistry {
   func registerVersion(
     _ requests: RequestStream<RegistryV1.RegisterVersionRequest>,
     context: ServerContext
