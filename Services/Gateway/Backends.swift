@@ -11,6 +11,9 @@ struct Backends: Sendable {
   let tokenizer: TokenizerV1.TokenizerClient
   let inference: InferenceV1.InferenceClient
   let registry: RegistryV1.RegistryClient
+  /// Beside the registry, on its connection.
+  let datasets: DatasetsV1.DatasetsClient
+  let training: TrainingV1.TrainingClient
   /// How long a call waits for a connection.
   let readyTimeout: Duration
 
@@ -19,6 +22,7 @@ struct Backends: Sendable {
     tokenizer: ServiceAddress,
     inference: ServiceAddress,
     registry: ServiceAddress,
+    training: ServiceAddress,
     readyTimeout: Duration,
     group: any EventLoopGroup
   ) {
@@ -35,10 +39,14 @@ struct Backends: Sendable {
     self.readyTimeout = readyTimeout
     self.tokenizer = .init(channel(tokenizer))
     self.inference = .init(channel(inference))
-    self.registry = .init(channel(registry))
+    let data = channel(registry)
+    self.registry = .init(data)
+    datasets = .init(data)
+    self.training = .init(channel(training))
   }
 
-  /// The channels by the names that errors, logs and health checks use.
+  /// The channels of the services without which the gateway is not ready, by the names that errors, logs and
+  /// health checks use.
   var channels: [(name: String, channel: RPCChannel)] {
     [
       ("tokenizer", tokenizer.channel), ("inference", inference.channel),
@@ -55,5 +63,6 @@ struct Backends: Sendable {
   /// Closes the channels.
   func close() async {
     for (_, channel) in channels { await channel.close() }
+    await training.channel.close()
   }
 }

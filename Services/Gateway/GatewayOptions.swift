@@ -43,7 +43,8 @@ enum GatewayOptions {
     default: 256,
     in: 1...100_000,
     unit: "requests",
-    help: "Most chat and entity requests at once; further ones are answered with status 429."
+    help:
+      "Most chat, entity and classification requests at once; further ones are answered with status 429."
   )
   static let bodies = ServiceOption(
     "http.bodies",
@@ -68,6 +69,11 @@ enum GatewayOptions {
     default: ServiceAddress(host: "127.0.0.1", port: 7102),
     help: "Where the inference service is."
   )
+  static let training = ServiceOption(
+    "training.address",
+    default: ServiceAddress(host: "127.0.0.1", port: 7103),
+    help: "Where the training service is; without it all else goes on."
+  )
   static let registry = ServiceOption(
     "registry.address",
     default: ServiceAddress(host: "127.0.0.1", port: 7104),
@@ -76,7 +82,7 @@ enum GatewayOptions {
 
   static let all: [any DeclaredOption] = [
     httpHost, httpPort, requestTimeout, bodyLimit, bodyTimeout, connections, requests, bodies,
-    bodiesMemory, tokenizer, inference, registry,
+    bodiesMemory, tokenizer, inference, training, registry,
   ]
 }
 
@@ -91,6 +97,7 @@ extension GatewaySettings {
     tokenizer = configuration[GatewayOptions.tokenizer]
     inference = configuration[GatewayOptions.inference]
     registry = configuration[GatewayOptions.registry]
+    training = configuration[GatewayOptions.training]
     limits.timeout = configuration[GatewayOptions.requestTimeout]
     limits.body.bytesMax = configuration[GatewayOptions.bodyLimit].bytes
     limits.body.timeout = configuration[GatewayOptions.bodyTimeout]

@@ -9,7 +9,7 @@ package enum GatewayProgram {
   package static func runAndExit() async -> Never {
     await ServiceProcess(
       name: "llmos-gateway",
-      summary: "The suite's public API over HTTP: OpenAI's chat and models, and entities.",
+      summary: "The suite's public API over HTTP: chat, entities, text labels, files, fine-tuning.",
       rpcPort: 7100,
       adminPort: 8100,
       options: GatewayOptions.all,

@@ -8,6 +8,7 @@ struct GatewaySettings: Sendable {
   var tokenizer = ServiceAddress(host: "127.0.0.1", port: 7101)
   var inference = ServiceAddress(host: "127.0.0.1", port: 7102)
   var registry = ServiceAddress(host: "127.0.0.1", port: 7104)
+  var training = ServiceAddress(host: "127.0.0.1", port: 7103)
   /// How long a call waits for a connection: a service that is started again is waited for.
   var readyTimeout: Duration = .seconds(5)
   /// How long the registry's list of models counts.

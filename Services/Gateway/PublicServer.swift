@@ -30,6 +30,7 @@ struct PublicServer: Sendable {
       tokenizer: settings.tokenizer,
       inference: settings.inference,
       registry: settings.registry,
+      training: settings.training,
       readyTimeout: settings.readyTimeout,
       group: group
     )
@@ -58,7 +59,10 @@ struct PublicServer: Sendable {
         logger: logger
       ),
       ner: NERHandler(backends: backends, catalog: catalog, limits: settings.limits),
+      classify: ClassifyHandler(backends: backends, catalog: catalog, limits: settings.limits),
       models: ModelsHandler(catalog: catalog),
+      files: FilesHandler(backends: backends, limits: settings.limits),
+      tuning: FineTuningHandler(backends: backends, limits: settings.limits),
       load: load,
       logger: logger,
       unreadiness: {

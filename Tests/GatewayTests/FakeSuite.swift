@@ -23,6 +23,7 @@ final class FakeSuite: Sendable {
     var encoded: [TokenizerV1.EncodeRequest] = []
     var generated: [InferenceV1.GenerateRequest] = []
     var classified: [InferenceV1.ClassifyTokensRequest] = []
+    var scored: [InferenceV1.ClassifySequenceRequest] = []
     var requestIDs: [String?] = []
     var deadlines: [Duration?] = []
     /// Lists of models.
@@ -242,7 +243,10 @@ extension FakeSuite {
     ner.task = "token-classification"
     ner.contextTokens = 12
     ner.aliases = []
-    return [newer, ner, chat]
+    var intents = ner
+    intents.name = "intents"
+    intents.task = "text-classification"
+    return [newer, ner, chat, intents]
   }
 }
 
@@ -275,6 +279,7 @@ struct TestGateway: Sendable {
   /// Runs `test` against a gateway on a port of the system's choice.
   static func run(
     _ suite: FakeSuite = FakeSuite(),
+    services: [any RPCService] = [],
     isReachable: Bool = true,
     adjust: (inout GatewaySettings) -> Void = { _ in },
     _ test: @escaping @Sendable (TestGateway) async throws -> Void
@@ -285,6 +290,7 @@ struct TestGateway: Sendable {
     router.register(FakeInference(suite: suite))
     router.register(FakeRegistry(suite: suite))
     router.register(FakeHealth(isServing: suite.isServing))
+    for service in services { router.register(service) }
     let rpc = RPCServer(router: router, configuration: .init(), group: group)
     let port = try await rpc.start().port ?? 0
     if !isReachable { await rpc.shutdown(grace: .zero) }
@@ -292,6 +298,7 @@ struct TestGateway: Sendable {
     settings.tokenizer = ServiceAddress(host: "127.0.0.1", port: port)
     settings.inference = ServiceAddress(host: "127.0.0.1", port: port)
     settings.registry = ServiceAddress(host: "127.0.0.1", port: port)
+    settings.training = ServiceAddress(host: "127.0.0.1", port: port)
     settings.onLoadChange = { Events.post() }
     adjust(&settings)
     let metrics = MetricsRegistry()
@@ -390,8 +397,21 @@ extension FakeInference {
     return .init()
   }
 
+  /// One label per text: how many tokens it has.
   func classifySequence(
     _ request: InferenceV1.ClassifySequenceRequest,
     context: ServerContext
-  ) async throws -> InferenceV1.ClassifySequenceResponse { throw RPCError(.unimplemented, "") }
+  ) async throws -> InferenceV1.ClassifySequenceResponse {
+    suite.note(context) { $0.scored.append(request) }
+    var response = InferenceV1.ClassifySequenceResponse()
+    response.texts = request.texts.map { text in
+      var label = InferenceV1.LabelScore()
+      label.label = "\(text.ids.count)"
+      label.score = 0.5
+      var scores = InferenceV1.LabelScores()
+      scores.labels = [label]
+      return scores
+    }
+    return response
+  }
 }

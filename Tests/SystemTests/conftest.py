@@ -118,6 +118,14 @@ def own_suite(tmp_path):
     suite.stop()
 
 
+@pytest.fixture(scope="module")
+def own_module_suite(tmp_path_factory):
+    """A suite for the tests of one file, which register models in it."""
+    suite = Suite(tmp_path_factory.mktemp("suite")).start()
+    yield suite
+    suite.stop()
+
+
 @pytest.fixture(scope="session")
 def client(suite):
     """The OpenAI client on the suite; it must not hide failures by retrying."""

@@ -63,6 +63,30 @@ struct GatewayClient: Sendable {
     var parameters: Parameters
   }
 
+  struct ClassifyRequest: Encodable, Sendable {
+    struct Parameters: Encodable, Sendable {
+      /// nil: all labels.
+      var topK: UInt32?
+      var function: String?
+
+      enum CodingKeys: String, CodingKey {
+        case topK = "top_k"
+        case function = "function_to_apply"
+      }
+
+      func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        // Written as null where it is nil: an absent field means one label.
+        try container.encode(topK, forKey: .topK)
+        try container.encodeIfPresent(function, forKey: .function)
+      }
+    }
+
+    var model: String
+    var inputs: String
+    var parameters: Parameters
+  }
+
   struct Model: Decodable, Sendable {
     var id: String
     var task: String?
@@ -78,6 +102,11 @@ struct GatewayClient: Sendable {
   /// `POST /v1/ner`, the answer as it came.
   func ner(_ request: NERRequest) async throws -> Data {
     try await send(.POST, "/v1/ner", body: try JSONEncoder().encode(request))
+  }
+
+  /// `POST /v1/classify`, the answer as it came.
+  func classify(_ request: ClassifyRequest) async throws -> Data {
+    try await send(.POST, "/v1/classify", body: try JSONEncoder().encode(request))
   }
 
   /// `POST /v1/chat/completions`, streamed: hands on each piece of text and returns all of it.

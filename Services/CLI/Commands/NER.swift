@@ -47,7 +47,9 @@ struct NER: AsyncParsableCommand {
     }
     Output.table(
       [["ENTITY", "SCORE", "START", "END", "TEXT"]]
-        + entities.map { [$0.label, $0.scoreText, String($0.start), String($0.end), $0.word] }
+        + entities.map {
+          [$0.label, Output.score($0.score), String($0.start), String($0.end), $0.word]
+        }
     )
   }
 
@@ -65,11 +67,6 @@ struct NER: AsyncParsableCommand {
     }
 
     var label: String { group ?? entity ?? "" }
-    var scoreText: String {
-      let thousandths = Int((score * 1000).rounded())
-      let digits = String(thousandths % 1000)
-      return "\(thousandths / 1000)." + String(repeating: "0", count: 3 - digits.count) + digits
-    }
   }
 
   private func chosenModel(_ client: GatewayClient) async throws -> String {

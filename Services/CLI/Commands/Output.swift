@@ -45,6 +45,17 @@ enum Output {
   }
 }
 
+extension Output {
+  /// A score with three decimals: "0.987".
+  static func score(_ score: Double) -> String {
+    guard score.isFinite, abs(score) < 1e9 else { return "\(score)" }
+    let thousandths = Int((score * 1000).rounded())
+    let digits = String(abs(thousandths) % 1000)
+    return (thousandths < 0 ? "-" : "") + "\(abs(thousandths) / 1000)."
+      + String(repeating: "0", count: 3 - digits.count) + digits
+  }
+}
+
 extension Duration {
   /// Seconds with one decimal: "0.6 s".
   var formattedSeconds: String {

@@ -29,7 +29,7 @@ package enum Service: String, Sendable, CaseIterable, Codable {
     case .gateway:
       [
         (.data, "registry.address"), (.tokenizer, "tokenizer.address"),
-        (.inference, "inference.address"),
+        (.inference, "inference.address"), (.training, "training.address"),
       ]
     }
   }

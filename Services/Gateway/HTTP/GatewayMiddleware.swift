@@ -28,7 +28,10 @@ struct GatewayMiddleware: RouterMiddleware {
       var response = await answer(request, context, route: route, entry: entry, next: next)
       response.headers[.requestID] = identity.requestID
       // The head alone: a client would take a body for the next answer.
-      if request.method == .head { response.body = .init() }
+      if request.method == .head {
+        response.body = .init()
+        entry.finish(status: response.status.code)
+      }
       return response
     }
   }

@@ -6,7 +6,10 @@ import Logging
 struct GatewayRouter: Sendable {
   let chat: ChatHandler
   let ner: NERHandler
+  let classify: ClassifyHandler
   let models: ModelsHandler
+  let files: FilesHandler
+  let tuning: FineTuningHandler
   let load: RequestLoad
   let logger: Logger
   /// What keeps the gateway from serving; empty when it is ready.
@@ -17,8 +20,10 @@ struct GatewayRouter: Sendable {
     let router = Router(context: HTTPContext.self, options: .autoGenerateHeadEndpoints)
     router.add(middleware: GatewayMiddleware(load: load, logger: logger))
     for route in Route.allCases {
-      router.on(RouterPath(route.rawValue), method: route.method) { request, context in
-        try await answer(route, request, context)
+      for method in route.methods {
+        router.on(RouterPath(route.rawValue), method: method) { request, context in
+          try await answer(route, request, context)
+        }
       }
     }
     return router
@@ -29,11 +34,23 @@ struct GatewayRouter: Sendable {
     _ request: Request,
     _ context: HTTPContext
   ) async throws -> Response {
+    func id() throws -> String { try context.parameters.require("id").percentDecoded }
     switch route {
     case .chat: return try await chat.answer(request, context)
     case .ner: return try await ner.answer(request, context)
+    case .classify: return try await classify.answer(request, context)
     case .models: return try await models.list()
-    case .model: return try await models.get(context.parameters.require("id").percentDecoded)
+    case .model: return try await models.get(id())
+    case .files where request.method == .post: return try await files.create(request, context)
+    case .files: return try await files.list(request)
+    case .file where request.method == .delete: return try await files.delete(id())
+    case .file: return try await files.get(id())
+    case .fileContent: return try await files.content(id())
+    case .jobs where request.method == .post: return try await tuning.create(request, context)
+    case .jobs: return try await tuning.list(request)
+    case .job: return try await tuning.get(id())
+    case .jobCancellation: return try await tuning.cancel(id())
+    case .jobEvents: return try await tuning.events(id(), request, context)
     case .health:
       let reasons = unreadiness()
       guard reasons.isEmpty else {

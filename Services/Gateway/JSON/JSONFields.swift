@@ -29,6 +29,11 @@ struct JSONFields: Sendable {
   /// The value of a field; nil if absent or `null`.
   func value(_ field: String) -> JSONValue? { object[field] }
 
+  /// Whether a field is there and `null`, where that means something else than its absence.
+  func isNull(_ field: String) -> Bool {
+    object.members.contains { $0.key.isSame(field) && $0.value.isNull }
+  }
+
   /// Refuses the first field that is not in `known`.
   func refuseUnknown(_ known: Set<String>) throws(GatewayError) {
     // A set hashes only names that are short: hashing takes time quadratic in a hostile one.

@@ -5,12 +5,8 @@ import ServiceAPI
 /// `POST /v1/ner`: texts are encoded by the tokenizer service and classified by the inference
 /// service, which also joins tokens to entities.
 struct NERHandler: Sendable {
-  /// Texts being encoded at once, per request.
-  static let encodingsMax = 8
   /// Most tokens of one text, those that windows share counted in each.
   static let textTokensMax = 64 << 10
-  /// Most tokens of all texts of a request.
-  static let requestTokensMax = 256 << 10
   /// Size up to which texts are put together in one call; a call is at most this and one text.
   static let callBytesMax = 1 << 20
 
@@ -59,38 +55,13 @@ struct NERHandler: Sendable {
     _ texts: [String],
     _ encoder: NEREncoder
   ) async throws -> [InferenceV1.TokenizedText] {
-    try await withThrowingTaskGroup(of: (Int, InferenceV1.TokenizedText).self) { group in
-      var results = [InferenceV1.TokenizedText](repeating: .init(), count: texts.count)
-      var tokens = 0
-      for (index, text) in texts.enumerated() where !text.isEmpty {
-        if index >= Self.encodingsMax, let (done, result) = try await group.next() {
-          tokens += try keep(result, at: done, in: &results, after: tokens)
-        }
-        group.addTask { (index, try await encoder.encode(text, index: index)) }
+    try await TextEncoding.all(
+      texts,
+      tokens: { $0.windows.reduce(0) { $0 + $1.ids.count } },
+      encode: { text, index in
+        text.isEmpty ? .init() : try await encoder.encode(text, index: index)
       }
-      while let (done, result) = try await group.next() {
-        tokens += try keep(result, at: done, in: &results, after: tokens)
-      }
-      return results
-    }
-  }
-
-  private func keep(
-    _ text: InferenceV1.TokenizedText,
-    at index: Int,
-    in results: inout [InferenceV1.TokenizedText],
-    after tokens: Int
-  ) throws(GatewayError) -> Int {
-    let count = text.windows.reduce(0) { $0 + $1.ids.count }
-    guard tokens + count <= Self.requestTokensMax else {
-      throw .invalid(
-        "inputs",
-        "string_above_max_length",
-        "Invalid 'inputs': the texts have more than \(Self.requestTokensMax) tokens together."
-      )
-    }
-    results[index] = text
-    return count
+    )
   }
 
   /// The entities of each text, in order.

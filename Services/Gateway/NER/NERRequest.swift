@@ -43,7 +43,7 @@ struct NERRequest: Sendable, Equatable {
     try readParameters(try JSONFields(parameters, name: "parameters"))
   }
 
-  private static func texts(of fields: JSONFields) throws(GatewayError) -> ([String], Bool) {
+  static func texts(of fields: JSONFields) throws(GatewayError) -> ([String], Bool) {
     guard let value = fields.value("inputs") else { throw fields.missing("inputs") }
     switch value {
     case .string:

@@ -48,7 +48,9 @@ import Testing
         #"{"id":"chat","object":"model","created":1700000000,"owned_by":"llmos","task":"text-generation","version":1,"context_tokens":100}"#
       let ner =
         #"{"id":"ner","object":"model","created":1700000000,"owned_by":"llmos","task":"token-classification","version":1,"context_tokens":12}"#
-      #expect(list.text == #"{"object":"list","data":[\#(chat),\#(ner)]}"#)
+      let intents = ner.replacing("\"ner\"", with: "\"intents\"")
+        .replacing("token-class", with: "text-class")
+      #expect(list.text == #"{"object":"list","data":[\#(chat),\#(intents),\#(ner)]}"#)
       #expect(try await gateway.get("/v1/models/chat").text == chat)
       let second = try await gateway.get("/v1/models/chat%40candidate")
       #expect(

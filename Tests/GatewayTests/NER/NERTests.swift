@@ -104,7 +104,7 @@ import Testing
 
   @Test("keeps many texts in order, in calls of bounded size") func many() async throws {
     try await TestGateway.run { gateway in
-      let letters = (0..<256).map { String(Character(Unicode.Scalar(UInt8(97 + $0 % 26)))) }
+      let letters = (0..<160).map { String(Character(Unicode.Scalar(UInt8(97 + $0 % 26)))) }
       let inputs = letters.map { #""\#(String(repeating: $0, count: 8000))""# }.joined(
         separator: ","
       )
