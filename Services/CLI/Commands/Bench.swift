@@ -1,4 +1,5 @@
 import ArgumentParser
+import SystemPackage
 
 #if canImport(Glibc)
 import Glibc
