@@ -65,6 +65,18 @@ struct SuiteFilesTests {
     }
   }
 
+  @Test("a service is told where services that start before it are; the gateway, where all are")
+  func peers() {
+    var started: [Service] = []
+    for service in Service.allCases {
+      #expect(service.peers.allSatisfy { started.contains($0.service) })
+      started.append(service)
+    }
+    #expect(
+      Set(Service.gateway.peers.map(\.service)) == Set(Service.allCases).subtracting([.gateway])
+    )
+  }
+
   @Test("the home folder is LLMOS_HOME, else ~/.llmos")
   func home() {
     #expect(SuiteLayout.defaultHome(environment: ["LLMOS_HOME": "/a", "HOME": "/b"]) == "/a")
