@@ -1,5 +1,4 @@
 internal import CKernels
-internal import COpenBLAS
 
 extension Frame {
   /// Columns of an embedding's gradient that one task adds up.
@@ -138,29 +137,6 @@ extension Frame {
       let target = out + Int(ids[row]) * step.columns + column
       ck_accumulate_f32(target, x + row * step.columns + column, width)
     }
-  }
-
-  /// One tile of the transpose of x [rows, n] times y [rows, k].
-  func multiplyTransposed(_ task: Int) {
-    let (n, k) = (rows, step.columns)
-    let columnTiles = Frame.blocks(k, columnBlock)
-    let (row, column) = (task / columnTiles * rowBlock, task % columnTiles * columnBlock)
-    cblas_sgemm(
-      CblasRowMajor,
-      CblasTrans,
-      CblasNoTrans,
-      Int32(min(rowBlock, n - row)),
-      Int32(min(columnBlock, k - column)),
-      Int32(xRows),
-      1,
-      x + row,
-      Int32(step.xColumns),
-      y + column,
-      Int32(k),
-      step.accumulates ? 1 : 0,
-      out + row * k + column,
-      Int32(k)
-    )
   }
 }
 

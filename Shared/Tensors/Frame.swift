@@ -1,5 +1,4 @@
 internal import CKernels
-internal import COpenBLAS
 
 /// One step in execution: its addresses, its live sizes and how its work is cut into tasks.
 ///
@@ -18,24 +17,16 @@ struct Frame {
   let cache: KeyValueCache?
 
   /// Tasks of the step.
-  private(set) var tasks = 1
+  var tasks = 1
   /// Rows of one task.
-  private(set) var rowBlock = 1
+  var rowBlock = 1
   /// Output columns of one task of a product.
-  private(set) var columnBlock = 1
+  var columnBlock = 1
   /// Whether waking the pool would take longer than the work.
-  private(set) var isSmall = false
+  var isSmall = false
 
   /// Elements of a row-wise operation that one task handles: about 5 microseconds of work.
   static let taskElements = 16_384
-  /// Weights of a matrix-vector product that one task reads: 128 KiB.
-  static let taskWeights = 32_768
-  /// Rows of a matrix product that one task computes at most.
-  static let productRowsMax = 256
-  /// From these rows and columns on, tiles of a product are larger.
-  static let largeProductRowsMin = 288
-  static let largeProductRowsMax = 512
-  static let largeProductColumns = 192
   /// Fewer query rows than this are attended one by one instead of by matrix products.
   static let attentionProductRowsMin = 4
 
@@ -80,11 +71,7 @@ struct Frame {
 
   private mutating func cut() {
     switch step.operation {
-    case .linear where rows == 1:
-      columnBlock = max(4, Frame.taskWeights / step.xColumns / 4 * 4)
-      tasks = Frame.blocks(step.columns, columnBlock)
-    case .linear, .matmul: cutProduct(inner: step.xColumns)
-    case .matmulTransposed: cutProduct(inner: xRows)
+    case .linear, .matmul, .matmulTransposed: cutProduct()
     case .attention(let heads):
       cutAttention(heads: heads, positions: rows)
     case .cachedAttention(let attention):
@@ -108,21 +95,6 @@ struct Frame {
       rowBlock = Frame.rowBlock(columns: step.columns)
       tasks = Frame.blocks(rows, rowBlock)
     }
-  }
-
-  private mutating func cutProduct(inner: Int) {
-    isSmall = rows * step.columns * inner <= Frame.taskElements * 8
-    if rows >= Frame.largeProductRowsMin, step.columns >= Frame.largeProductColumns {
-      // OpenBLAS copies both operands of a tile: the larger the tile, the less that is in it.
-      let bands = Frame.blocks(rows, Frame.largeProductRowsMax)
-      rowBlock = (Frame.blocks(rows, bands) + 15) / 16 * 16
-      columnBlock = Frame.largeProductColumns
-    } else {
-      // Four tiles for narrow products, so that two or four threads have equal shares.
-      columnBlock = step.columns <= 512 ? max(16, (step.columns / 4 + 15) / 16 * 16) : 128
-      rowBlock = Frame.productRowsMax
-    }
-    tasks = Frame.blocks(step.columns, columnBlock) * Frame.blocks(rows, rowBlock)
   }
 
   private mutating func cutAttention(heads: Int, positions: Int) {
@@ -161,10 +133,7 @@ struct Frame {
   func run(task: Int, thread: Int) {
     switch step.operation {
     case .input, .constant: break
-    case .linear where rows == 1: multiplyVector(task)
-    case .linear: multiplyMatrix(task, isTransposed: true)
-    case .matmul: multiplyMatrix(task, isTransposed: false)
-    case .matmulTransposed: multiplyTransposed(task)
+    case .linear, .matmul, .matmulTransposed: multiply(task, thread: thread)
     case .packedAttention(let attention): attendPacked(attention, task, thread: thread)
     case .packedAttentionGradient(let attention):
       attendPackedGradient(attention, task, thread: thread)
@@ -226,47 +195,5 @@ struct Frame {
       let kernel = isSum ? ck_add_f32 : ck_mul_f32
       kernel(out + offset, x + offset, y, columns)
     }
-  }
-
-  // MARK: Products
-
-  /// `columnBlock` elements of weight [n, k] times x [k], plus bias.
-  private func multiplyVector(_ task: Int) {
-    let start = task * columnBlock
-    let bias: UnsafeMutablePointer<Float>? = step.inputCount > 2 ? z + start : nil
-    ck_matvec_f32(
-      out + start,
-      y + start * step.xColumns,
-      x,
-      bias,
-      min(columnBlock, step.columns - start),
-      step.xColumns
-    )
-  }
-
-  /// One tile of x [m, k] times y: [n, k] if transposed, else [k, n].
-  private func multiplyMatrix(_ task: Int, isTransposed: Bool) {
-    let (n, k) = (step.columns, step.xColumns)
-    let columnTiles = Frame.blocks(n, columnBlock)
-    let (row, column) = (task / columnTiles * rowBlock, task % columnTiles * columnBlock)
-    let (m, width) = (min(rowBlock, rows - row), min(columnBlock, n - column))
-    let tile = out + row * n + column
-    cblas_sgemm(
-      CblasRowMajor,
-      CblasNoTrans,
-      isTransposed ? CblasTrans : CblasNoTrans,
-      Int32(m),
-      Int32(width),
-      Int32(k),
-      1,
-      x + row * k,
-      Int32(k),
-      y + (isTransposed ? column * k : column),
-      Int32(isTransposed ? k : n),
-      0,
-      tile,
-      Int32(n)
-    )
-    if step.inputCount > 2 { ck_add_bias_f32(tile, z + column, m, width, n) }
   }
 }

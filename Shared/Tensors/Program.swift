@@ -32,7 +32,7 @@ package struct Program: Sendable {
       }
     }
     let plan = try MemoryPlan(graph) {
-      Step.scratchBytesShared(of: $0, graph) + Step.scratchBytes(of: $0) * threadCount
+      Step.scratchBytesShared(of: $0, graph) + Step.scratchBytes(of: $0, graph) * threadCount
     }
     self.graph = graph
     self.plan = plan

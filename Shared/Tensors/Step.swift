@@ -68,7 +68,7 @@ struct Step: Sendable {
     operation = node.operation
     scratch = Operand(constant: nil, offset: plan.scratch[index]?.offset ?? 0)
     scratchBytesShared = Step.scratchBytesShared(of: node, graph)
-    scratchBytesPerThread = Step.scratchBytes(of: node)
+    scratchBytesPerThread = Step.scratchBytes(of: node, graph)
     operands = node.inputs.indices.map { operand($0) }
     (x, y, z) = (operand(0), operand(1), operand(2))
     inputCount = node.inputs.count
@@ -85,9 +85,16 @@ struct Step: Sendable {
 
   /// What one thread needs while the node runs, rounded to whole cache lines so that threads do
   /// not share one.
-  static func scratchBytes(of node: Node) -> Int {
+  static func scratchBytes(of node: Node, _ graph: Graph) -> Int {
     let elements: Int
     switch node.operation {
+    case .linear, .matmul, .matmulTransposed:
+      let x = graph[node.inputs[0]].shape
+      elements = Frame.productScratch(
+        rows: node.shape.rows,
+        columns: node.shape.columns,
+        inner: node.operation == .matmulTransposed ? x[0] : x.columns
+      )
     case .cachedAttention(let attention):
       elements = min(node.shape[0], attentionRowsMax) * attention.contextTokens
     case .attention: elements = min(node.shape[0], attentionRowsMax) * node.shape[0]

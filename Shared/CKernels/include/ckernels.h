@@ -93,6 +93,33 @@ void ck_matvec_f32(
 void ck_add_bias_f32(
     float *_Nonnull out, const float *_Nonnull bias, size_t rows, size_t columns, size_t stride);
 
+/// A product: out [m, n] (rows out_stride apart) = a [m, k] times b [k, n], plus bias [n] unless it
+/// is null, added to out if `accumulates`. Element (i, p) of a is a[i * a_row + p * a_column],
+/// element (p, j) of b is b[p * b_row + j * b_column]; of both strides of a matrix one is 1.
+typedef struct {
+  float *_Nonnull out;
+  size_t out_stride;
+  const float *_Nonnull a;
+  size_t a_row;
+  size_t a_column;
+  const float *_Nonnull b;
+  size_t b_row;
+  size_t b_column;
+  const float *_Nullable bias;
+  size_t m;
+  size_t n;
+  size_t k;
+  int accumulates;
+} ck_product;
+
+/// Whether `ck_product_f32` knows the vectors of this processor.
+int ck_has_product(void);
+/// Elements of scratch for a product with b [k, n].
+size_t ck_product_scratch(size_t n, size_t k);
+/// Computes the product; worth its copy of b from some tens of rows on. Each element is summed in
+/// the order of k, whatever the tile it is in.
+void ck_product_f32(const ck_product *_Nonnull product, float *_Nonnull scratch);
+
 // MARK: Dropout
 
 /// What selects a mask: element (row, column) is dropped when its hash is below `threshold`.

@@ -1,0 +1,145 @@
+// The panel product for one kind of vectors; included once for each, with
+//   CK_NAME(x)   the name of its function x
+//   CK_TARGET    the attribute that selects the processor's instructions
+//   CK_LANES     floats of a vector
+//   CK_VECTORS   vectors of a panel's row
+//   CK_ROWS      rows of a tile: CK_ROWS * CK_VECTORS sums stay in registers
+#define CK_WIDTH (CK_VECTORS * CK_LANES)
+#define CK_UNROLL _Pragma("clang loop unroll(full)")
+
+typedef float CK_NAME(vector) __attribute__((vector_size(4 * CK_LANES), aligned(4)));
+
+// Rows `a`, `a + a_row`, … (only `rows` of them are there; the last stands in for others) times
+// the panel, to `out`. Element p of a row is p * a_column after its first.
+CK_TARGET CK_INLINE void CK_NAME(tile)(
+    float *out, size_t out_stride, const float *a, size_t a_row, size_t a_column,
+    const float *panel, const float *bias, size_t rows, size_t columns, size_t k, int accumulates) {
+  const float *source[CK_ROWS];
+  CK_UNROLL for (size_t i = 0; i < CK_ROWS; i++) source[i] = a + (i < rows ? i : rows - 1) * a_row;
+  CK_NAME(vector) sums[CK_ROWS][CK_VECTORS] = {0};
+  for (size_t p = 0; p < k; p++, panel += CK_WIDTH) {
+    CK_NAME(vector) row[CK_VECTORS];
+    CK_UNROLL for (size_t v = 0; v < CK_VECTORS; v++) {
+      row[v] = *(const CK_NAME(vector) *)(panel + v * CK_LANES);
+    }
+    CK_UNROLL for (size_t i = 0; i < CK_ROWS; i++) {
+      const float weight = source[i][p * a_column];
+      CK_UNROLL for (size_t v = 0; v < CK_VECTORS; v++) sums[i][v] += weight * row[v];
+    }
+  }
+  if (columns == CK_WIDTH) {
+    CK_UNROLL for (size_t i = 0; i < CK_ROWS; i++) {
+      if (i < rows) {
+        CK_UNROLL for (size_t v = 0; v < CK_VECTORS; v++) {
+          CK_NAME(vector) *target = (CK_NAME(vector) *)(out + i * out_stride + v * CK_LANES);
+          CK_NAME(vector) sum = sums[i][v];
+          if (accumulates) sum += *target;
+          if (bias) sum += *(const CK_NAME(vector) *)(bias + v * CK_LANES);
+          *target = sum;
+        }
+      }
+    }
+    return;
+  }
+  // Copied, so that the sums themselves stay in registers.
+  float whole[CK_ROWS][CK_WIDTH];
+  CK_UNROLL for (size_t i = 0; i < CK_ROWS; i++) {
+    CK_UNROLL for (size_t v = 0; v < CK_VECTORS; v++) {
+      *(CK_NAME(vector) *)(whole[i] + v * CK_LANES) = sums[i][v];
+    }
+  }
+  for (size_t i = 0; i < rows; i++) {
+    for (size_t j = 0; j < columns; j++) {
+      float sum = whole[i][j];
+      if (accumulates) sum += out[i * out_stride + j];
+      if (bias) sum += bias[j];
+      out[i * out_stride + j] = sum;
+    }
+  }
+}
+
+// Columns of b as rows of a panel: panel [k, CK_WIDTH], 0 in the columns that are not there.
+CK_TARGET CK_INLINE void CK_NAME(pack)(
+    float *panel, const float *b, size_t b_row, size_t b_column, size_t columns, size_t k) {
+  size_t p = 0;
+  if (b_column == 1 && columns == CK_WIDTH) {
+    for (; p < k; p++, panel += CK_WIDTH, b += b_row) {
+      CK_UNROLL for (size_t v = 0; v < CK_VECTORS; v++) {
+        *(CK_NAME(vector) *)(panel + v * CK_LANES) = *(const CK_NAME(vector) *)(b + v * CK_LANES);
+      }
+    }
+    return;
+  }
+  if (b_row == 1 && columns == CK_WIDTH) {
+    for (; p + 4 <= k; p += 4, panel += 4 * CK_WIDTH) {
+      for (size_t j = 0; j < CK_WIDTH; j += 4) {
+        ck_transpose_4x4(panel + j, CK_WIDTH, b + p + j * b_column, b_column);
+      }
+    }
+  }
+  for (; p < k; p++, panel += CK_WIDTH) {
+    for (size_t j = 0; j < columns; j++) panel[j] = b[p * b_row + j * b_column];
+    for (size_t j = columns; j < CK_WIDTH; j++) panel[j] = 0;
+  }
+}
+
+// Rows of a as columns of a narrow matrix: out [k, CK_ROWS], the last row for those that are
+// not there.
+CK_TARGET CK_INLINE void CK_NAME(pack_rows)(
+    float *out, const float *a, size_t a_row, size_t a_column, size_t rows, size_t k) {
+  if (rows == CK_ROWS && a_row == 1) {
+    for (size_t p = 0; p < k; p++, out += CK_ROWS, a += a_column) {
+      memcpy(out, a, CK_ROWS * sizeof *out);
+    }
+    return;
+  }
+  for (size_t p = 0; p < k; p++, out += CK_ROWS, a += a_column) {
+    for (size_t i = 0; i < CK_ROWS; i++) out[i] = a[(i < rows ? i : rows - 1) * a_row];
+  }
+}
+
+CK_TARGET static void CK_NAME(product)(const ck_product *product, float *scratch) {
+  const ck_product x = *product;
+  // Equal parts, so that the last is not a short one.
+  const size_t parts = (x.k + CK_DEPTH - 1) / CK_DEPTH;
+  const size_t depth = (x.k + parts - 1) / parts;
+  float *const packed_rows = scratch;
+  float *const panels = scratch + CK_ROWS * depth;
+  for (size_t start = 0; start < x.k; start += depth) {
+    const size_t k = depth < x.k - start ? depth : x.k - start;
+    const int accumulates = x.accumulates || start > 0;
+    const float *bias = start + k == x.k ? x.bias : NULL;
+    for (size_t j = 0; j < x.n; j += CK_WIDTH) {
+      const size_t columns = x.n - j < CK_WIDTH ? x.n - j : CK_WIDTH;
+      const float *b = x.b + start * x.b_row + j * x.b_column;
+      CK_NAME(pack)(panels + j * k, b, x.b_row, x.b_column, columns, k);
+    }
+    for (size_t i = 0; i < x.m; i += CK_ROWS) {
+      const size_t rows = x.m - i < CK_ROWS ? x.m - i : CK_ROWS;
+      const float *a = x.a + i * x.a_row + start * x.a_column;
+      if (x.a_column != 1) CK_NAME(pack_rows)(packed_rows, a, x.a_row, x.a_column, rows, k);
+      for (size_t j = 0; j < x.n; j += CK_WIDTH) {
+        const size_t columns = x.n - j < CK_WIDTH ? x.n - j : CK_WIDTH;
+        float *out = x.out + i * x.out_stride + j;
+        const float *panel_bias = bias ? bias + j : NULL;
+        if (x.a_column != 1) {
+          CK_NAME(tile)(
+              out, x.out_stride, packed_rows, 1, CK_ROWS, panels + j * k, panel_bias, rows, columns,
+              k, accumulates);
+        } else {
+          CK_NAME(tile)(
+              out, x.out_stride, a, x.a_row, 1, panels + j * k, panel_bias, rows, columns, k,
+              accumulates);
+        }
+      }
+    }
+  }
+}
+
+#undef CK_WIDTH
+#undef CK_UNROLL
+#undef CK_NAME
+#undef CK_TARGET
+#undef CK_LANES
+#undef CK_VECTORS
+#undef CK_ROWS
