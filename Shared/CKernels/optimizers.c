@@ -2,12 +2,13 @@
 
 #include "ck_internal.h"
 
-CK_CLONES void ck_adam_f32(
+CK_INLINE void adam(
     float *restrict values, float *restrict gradients, float *restrict mean,
-    float *restrict square, size_t count, const ck_adam_step *step) {
+    float *restrict square, size_t count, const ck_adam_step *step, int has_gradients) {
   const ck_adam_step s = *step;
   for (size_t i = 0; i < count; i++) {
-    const float g = gradients[i] * s.gradient_scale + values[i] * s.coupled_decay;
+    const float own = has_gradients ? gradients[i] : 0.0f;
+    const float g = own * s.gradient_scale + values[i] * s.coupled_decay;
     const float m = mean[i] + s.mean_gain * (g - mean[i]);
     const float v = square[i] * s.square_retained + s.square_gain * g * g;
     // Not sqrtf, which may set errno and so is not vectorized.
@@ -15,7 +16,17 @@ CK_CLONES void ck_adam_f32(
     values[i] = values[i] * s.retained - s.step_size * (m / root);
     mean[i] = m;
     square[i] = v;
-    gradients[i] = 0;
+    if (has_gradients) gradients[i] = 0;
+  }
+}
+
+CK_CLONES void ck_adam_f32(
+    float *values, float *gradients, float *mean, float *square, size_t count,
+    const ck_adam_step *step) {
+  if (gradients) {
+    adam(values, gradients, mean, square, count, step, 1);
+  } else {
+    adam(values, NULL, mean, square, count, step, 0);
   }
 }
 
@@ -70,6 +81,25 @@ CK_CLONES double ck_sum_squares_f32(const float *x, size_t count) {
     for (size_t j = 0; j < LANES; j++) lanes[j] += (double)x[i + j] * (double)x[i + j];
   }
   for (; i < count; i++) lanes[0] += (double)x[i] * (double)x[i];
+  return sum_of_lanes(lanes);
+}
+
+CK_CLONES double ck_sum_squares_blocks_f32(
+    const float *x, size_t count, size_t block, uint8_t *is_not_zero) {
+  double lanes[LANES] = {0};
+  for (size_t start = 0; start < count; start += block) {
+    const size_t end = count - start < block ? count : start + block;
+    uint32_t bits = 0;
+    for (size_t i = start; i < end; i++) bits |= ck_f32_to_bits(x[i]) & 0x7fffffffu;
+    *is_not_zero++ = bits != 0;
+    // Their squares would not change the sums.
+    if (bits == 0) continue;
+    size_t i = start;
+    for (; i + LANES <= end; i += LANES) {
+      for (size_t j = 0; j < LANES; j++) lanes[j] += (double)x[i + j] * (double)x[i + j];
+    }
+    for (; i < end; i++) lanes[0] += (double)x[i] * (double)x[i];
+  }
   return sum_of_lanes(lanes);
 }
 

@@ -96,6 +96,60 @@ struct StepTests {
     #expect(memory.gradients.allSatisfy { $0.allSatisfy { $0 == 0 } })
   }
 
+  /// 2,000 elements, of which only the first few have gradients, or, in the second step, the last;
+  /// with `isDense` among others that always have, so that no block is without.
+  private func sparse(isDense: Bool, isRestored: Bool) throws -> (values: [Float], means: [Float]) {
+    let stride = isDense ? 2 : 1
+    let count = 2_000 * stride
+    let memory = UnsafeMutableBufferPointer<Float>.allocate(capacity: 2 * count)
+    defer { memory.deallocate() }
+    memory.initialize(repeating: 1)
+    let (values, gradients) = (memory[..<count], memory[count...])
+    for index in 0..<2_000 { memory[index * stride] = Memory.noise(index) }
+    let parameter = ParameterBuffer(
+      name: "table",
+      values: UnsafeMutableBufferPointer(rebasing: values),
+      gradients: UnsafeMutableBufferPointer(rebasing: gradients),
+      isDecayed: true
+    )
+    func optimizer() throws -> Adam {
+      try Adam([ParameterGroup([parameter])], threads: ThreadPool(threadCount: 1))
+    }
+    var adam = try optimizer()
+    for step in 0..<5 {
+      if isRestored, step == 3 {
+        let state = adam.state
+        adam = try optimizer()
+        try adam.restore(state)
+      }
+      for index in 0..<2_000 {
+        let hasGradient = index < 300 ? step != 1 : index >= 1_900 && step == 1
+        parameter.gradients[index * stride] = hasGradient ? Memory.noise(index + step) : 0
+        if isDense { parameter.gradients[index * stride + 1] = 1 }
+      }
+      try adam.step(learningRate: 0.01 * Double(step + 1))
+    }
+    func every(_ array: some Collection<Float>) -> [Float] {
+      array.enumerated().filter { $0.offset.isMultiple(of: stride) }.map(\.element)
+    }
+    let arrays = adam.state.arrays
+    return (
+      every(parameter.values),
+      every(arrays["exp_avg.table"] ?? []) + every(arrays["exp_avg_sq.table"] ?? [])
+    )
+  }
+
+  @Test("elements without gradients get the same bits whatever stands beside them")
+  func sparseGradients() throws {
+    let expected = try sparse(isDense: true, isRestored: false)
+    for isRestored in [false, true] {
+      let actual = try sparse(isDense: false, isRestored: isRestored)
+      #expect(actual.values == expected.values)
+      #expect(actual.means == expected.means)
+    }
+    #expect(expected.values[1_000] != Memory.noise(1_000), "nothing decayed")
+  }
+
   @Test("a restored optimizer goes on bit for bit", arguments: 0..<4)
   func restored(algorithm: Int) throws {
     let whole = Memory()

@@ -87,4 +87,17 @@ struct KernelTests {
       #expect(abs(Double(result) - expected) <= 5e-7 * max(abs(expected), 1e-7))
     }
   }
+
+  @Test("Sums of squares by blocks have the same bits, and find the blocks of zeros")
+  func squaresByBlocks() {
+    var generator = SeededGenerator(seed: 3)
+    for count in [1, 63, 64, 300, 1_000] {
+      var x = generator.floats(count)
+      for index in x.indices where index / 64 % 2 == 1 { x[index] = index % 3 == 0 ? -0.0 : 0 }
+      var isNotZero = [UInt8](repeating: 7, count: (count + 63) / 64)
+      let sum = ck_sum_squares_blocks_f32(x, count, 64, &isNotZero)
+      #expect(sum == ck_sum_squares_f32(x, count))
+      #expect(isNotZero.enumerated().allSatisfy { $0.element == ($0.offset % 2 == 0 ? 1 : 0) })
+    }
+  }
 }

@@ -61,6 +61,9 @@ package struct AdamOptions: Sendable, Equatable {
 /// A step reads the gradients once for their norm, then makes one pass over parameter, gradient
 /// and both means that also clips and zeroes the gradient. It allocates nothing. The state takes 8
 /// bytes per element.
+///
+/// Blocks of elements that have no gradient (rows of an embedding that no token named) cost less,
+/// and those that never had one only their decay: the results are the same bits.
 package final class Adam: Optimizer {
   private let options: AdamOptions
   private let pass: Pass
@@ -139,6 +142,7 @@ package final class Adam: Optimizer {
     self.steps = steps
     pass.chunks.load(mean, into: pass.mean)
     pass.chunks.load(square, into: pass.square)
+    pass.findState()
   }
 
   package func zeroGradients() { pass.chunks.zeroGradients() }
@@ -147,13 +151,15 @@ package final class Adam: Optimizer {
 /// What the threads share during a step.
 ///
 /// `@unchecked Sendable`: `settings` is written between runs of the pool only; during one, each
-/// chunk is worked on by one thread.
+/// chunk, with its part of `hasState`, is worked on by one thread.
 private final class Pass: @unchecked Sendable {
   let chunks: ParameterChunks
   let mean: Storage
   let square: Storage
   /// Two for each group: of parameters that are not decayed, and of those that are.
   var settings: [ck_adam_step]
+  /// For each block of all chunks, whether its means may be other than 0.
+  private let hasState: UnsafeMutableBufferPointer<Bool>
   private var body: @Sendable (Int, Int) -> Void = { _, _ in }
 
   init(_ chunks: ParameterChunks) throws(OptimizerError) {
@@ -161,18 +167,79 @@ private final class Pass: @unchecked Sendable {
     mean = try chunks.makeArray()
     square = try chunks.makeArray()
     settings = Array(repeating: ck_adam_step(), count: 2 * chunks.groups.count)
+    hasState = .allocate(capacity: chunks.blockCount)
+    hasState.initialize(repeating: false)
     body = { [unowned self] task, _ in self.step(task) }
   }
 
+  deinit { hasState.deallocate() }
+
   func run() { chunks.threads.run(tasks: chunks.chunks.count, body) }
+
+  /// Notes which blocks have a state, after it was restored.
+  func findState() {
+    for chunk in chunks.chunks {
+      for block in 0..<chunk.blocks {
+        let (start, count) = chunk.elements(of: block..<block + 1)
+        let offset = chunk.offset + start
+        hasState[chunk.firstBlock + block] =
+          ck_max_magnitude_f32(elements(mean) + offset, count) != 0
+          || ck_max_magnitude_f32(elements(square) + offset, count) != 0
+      }
+    }
+  }
+
+  private func elements(_ storage: Storage) -> UnsafeMutablePointer<Float> {
+    storage.base.assumingMemoryBound(to: Float.self)
+  }
+
+  /// What a step has to do with a block.
+  private enum Work {
+    case all
+    /// The gradient is 0.
+    case withoutGradient
+    /// The gradient and the means are 0.
+    case decay
+  }
+
+  private func work(_ block: Int) -> Work {
+    if chunks.hasGradient[block] != 0 { return .all }
+    return hasState[block] ? .withoutGradient : .decay
+  }
 
   private func step(_ task: Int) {
     let chunk = chunks.chunks[task]
-    let mean = mean.base.assumingMemoryBound(to: Float.self) + chunk.offset
-    let square = square.base.assumingMemoryBound(to: Float.self) + chunk.offset
-    let index = 2 * chunk.group + (chunk.isDecayed ? 1 : 0)
-    withUnsafePointer(to: settings[index]) { settings in
-      ck_adam_f32(chunk.values, chunk.gradients, mean, square, chunk.count, settings)
+    var block = 0
+    while block < chunk.blocks {
+      let work = work(chunk.firstBlock + block)
+      var end = block + 1
+      while end < chunk.blocks, self.work(chunk.firstBlock + end) == work { end += 1 }
+      step(chunk, block..<end, work)
+      block = end
+    }
+  }
+
+  private func step(_ chunk: ParameterChunks.Chunk, _ blocks: Range<Int>, _ work: Work) {
+    let (start, count) = chunk.elements(of: blocks)
+    let values = chunk.values + start
+    withUnsafePointer(to: settings[2 * chunk.group + (chunk.isDecayed ? 1 : 0)]) { settings in
+      // A coupled decay is a gradient.
+      if work == .decay, settings.pointee.coupled_decay == 0 {
+        let retained = settings.pointee.retained
+        if retained != 1 { ck_scale_f32(values, values, retained, count) }
+        return
+      }
+      let gradients = work == .all ? chunk.gradients + start : nil
+      let offset = chunk.offset + start
+      ck_adam_f32(
+        values,
+        gradients,
+        elements(mean) + offset,
+        elements(square) + offset,
+        count,
+        settings
+      )
+      for block in blocks { hasState[chunk.firstBlock + block] = true }
     }
   }
 }

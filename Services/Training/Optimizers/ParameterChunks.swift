@@ -11,6 +11,9 @@ internal import Tensors
 final class ParameterChunks: @unchecked Sendable {
   /// The most elements of a chunk: four arrays of it fit into a core's second-level cache.
   static let chunkElementsMax = 1 << 15
+  /// The elements of a block, about a row of an embedding: rows that no token of a step named have
+  /// no gradient.
+  static let blockElements = 256
 
   /// Some elements of one parameter.
   struct Chunk {
@@ -22,6 +25,18 @@ final class ParameterChunks: @unchecked Sendable {
     let values: UnsafeMutablePointer<Float>
     let gradients: UnsafeMutablePointer<Float>
     let count: Int
+    /// The number of its first block among those of all chunks.
+    let firstBlock: Int
+
+    var blocks: Int {
+      (count + ParameterChunks.blockElements - 1) / ParameterChunks.blockElements
+    }
+
+    /// Where the elements of `blocks` begin in the chunk, and how many they are.
+    func elements(of blocks: Range<Int>) -> (start: Int, count: Int) {
+      let start = blocks.lowerBound * ParameterChunks.blockElements
+      return (start, min(count, blocks.upperBound * ParameterChunks.blockElements) - start)
+    }
   }
 
   let groups: [ParameterGroup]
@@ -30,8 +45,11 @@ final class ParameterChunks: @unchecked Sendable {
   let offsets: [Int]
   let elementCount: Int
   let chunks: [Chunk]
+  /// Blocks of all chunks.
+  let blockCount: Int
   let threads: ThreadPool
   private let partialSums: Storage
+  private let blockGradients: Storage
   private var sumSquares: @Sendable (Int, Int) -> Void = { _, _ in }
 
   init(_ groups: [ParameterGroup], threads: ThreadPool) throws(OptimizerError) {
@@ -68,10 +86,22 @@ final class ParameterChunks: @unchecked Sendable {
     partialSums = try Self.reserve(chunks.count * MemoryLayout<Double>.stride)
     let sums = partialSums.base.bindMemory(to: Double.self, capacity: chunks.count)
     sums.initialize(repeating: 0, count: chunks.count)
+    blockCount = chunks.last.map { $0.firstBlock + $0.blocks } ?? 0
+    blockGradients = try Self.reserve(blockCount)
+    blockGradients.base.bindMemory(to: UInt8.self, capacity: blockCount)
+      .initialize(repeating: 1, count: blockCount)
     // Made once: a step allocates nothing.
     sumSquares = { [unowned self] task, _ in
       let chunk = self.chunks[task]
-      self.partial(task, ck_sum_squares_f32(chunk.gradients, chunk.count))
+      self.partial(
+        task,
+        ck_sum_squares_blocks_f32(
+          chunk.gradients,
+          chunk.count,
+          Self.blockElements,
+          self.hasGradient + chunk.firstBlock
+        )
+      )
     }
   }
 
@@ -94,7 +124,8 @@ final class ParameterChunks: @unchecked Sendable {
           offset: offset + start,
           values: values + start,
           gradients: gradients + start,
-          count: min(chunkElementsMax, parameter.values.count - start)
+          count: min(chunkElementsMax, parameter.values.count - start),
+          firstBlock: chunks.last.map { $0.firstBlock + $0.blocks } ?? 0
         )
       )
     }
@@ -118,6 +149,11 @@ final class ParameterChunks: @unchecked Sendable {
     let storage = try Self.reserve(elementCount * MemoryLayout<Float>.stride)
     storage.elements(of: Float.self).initialize(repeating: 0)
     return storage
+  }
+
+  /// For each block of all chunks 1, or 0 if `gradientNorm` found its gradients to be 0.
+  var hasGradient: UnsafeMutablePointer<UInt8> {
+    blockGradients.base.assumingMemoryBound(to: UInt8.self)
   }
 
   /// Stores the partial sum of chunk `task`.

@@ -6,6 +6,7 @@
 #define CKERNELS_OPTIMIZERS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #if defined(__cplusplus)
 extern "C" {
@@ -32,9 +33,10 @@ typedef struct {
   float epsilon;
 } ck_adam_step;
 
-/// One step of Adam (Kingma and Ba; the arithmetic of torch.optim.AdamW) and zero gradients.
+/// One step of Adam (Kingma and Ba; the arithmetic of torch.optim.AdamW) and zero gradients; null
+/// gradients are 0.
 void ck_adam_f32(
-    float *_Nonnull values, float *_Nonnull gradients, float *_Nonnull mean,
+    float *_Nonnull values, float *_Nullable gradients, float *_Nonnull mean,
     float *_Nonnull square, size_t count, const ck_adam_step *_Nonnull step);
 
 /// What one step of SGD is for all elements of a chunk.
@@ -61,6 +63,10 @@ void ck_sgd_f32(
 
 /// The sum of x[i]^2; not finite if an element is not.
 double ck_sum_squares_f32(const float *_Nonnull x, size_t count);
+/// The same, with the same bits; is_not_zero[b] = whether block b of `block` elements, a multiple of
+/// 16, has one that is not 0.
+double ck_sum_squares_blocks_f32(
+    const float *_Nonnull x, size_t count, size_t block, uint8_t *_Nonnull is_not_zero);
 /// The sum of a[i] * b[i].
 double ck_wide_dot_f32(const float *_Nonnull a, const float *_Nonnull b, size_t count);
 /// The sum of |x[i]|.
