@@ -12,8 +12,8 @@ typedef float CK_NAME(vector) __attribute__((vector_size(4 * CK_LANES), aligned(
 // Rows `a`, `a + a_row`, … (only `rows` of them are there; the last stands in for others) times
 // the panel, to `out`. Element p of a row is p * a_column after its first.
 CK_TARGET CK_INLINE void CK_NAME(tile)(
-    float *out, size_t out_stride, const float *a, size_t a_row, size_t a_column,
-    const float *panel, const float *bias, size_t rows, size_t columns, size_t k, int accumulates) {
+    float *out, const float *addend, size_t stride, const float *a, size_t a_row, size_t a_column,
+    const float *panel, const float *bias, size_t rows, size_t columns, size_t k) {
   const float *source[CK_ROWS];
   CK_UNROLL for (size_t i = 0; i < CK_ROWS; i++) source[i] = a + (i < rows ? i : rows - 1) * a_row;
   CK_NAME(vector) sums[CK_ROWS][CK_VECTORS] = {0};
@@ -31,11 +31,11 @@ CK_TARGET CK_INLINE void CK_NAME(tile)(
     CK_UNROLL for (size_t i = 0; i < CK_ROWS; i++) {
       if (i < rows) {
         CK_UNROLL for (size_t v = 0; v < CK_VECTORS; v++) {
-          CK_NAME(vector) *target = (CK_NAME(vector) *)(out + i * out_stride + v * CK_LANES);
+          const size_t place = i * stride + v * CK_LANES;
           CK_NAME(vector) sum = sums[i][v];
-          if (accumulates) sum += *target;
+          if (addend) sum += *(const CK_NAME(vector) *)(addend + place);
           if (bias) sum += *(const CK_NAME(vector) *)(bias + v * CK_LANES);
-          *target = sum;
+          *(CK_NAME(vector) *)(out + place) = sum;
         }
       }
     }
@@ -51,9 +51,9 @@ CK_TARGET CK_INLINE void CK_NAME(tile)(
   for (size_t i = 0; i < rows; i++) {
     for (size_t j = 0; j < columns; j++) {
       float sum = whole[i][j];
-      if (accumulates) sum += out[i * out_stride + j];
+      if (addend) sum += addend[i * stride + j];
       if (bias) sum += bias[j];
-      out[i * out_stride + j] = sum;
+      out[i * stride + j] = sum;
     }
   }
 }
@@ -107,7 +107,7 @@ CK_TARGET static void CK_NAME(product)(const ck_product *product, float *scratch
   float *const panels = scratch + CK_ROWS * depth;
   for (size_t start = 0; start < x.k; start += depth) {
     const size_t k = depth < x.k - start ? depth : x.k - start;
-    const int accumulates = x.accumulates || start > 0;
+    const float *const addends = start > 0 ? x.out : x.addend;
     const float *bias = start + k == x.k ? x.bias : NULL;
     for (size_t j = 0; j < x.n; j += CK_WIDTH) {
       const size_t columns = x.n - j < CK_WIDTH ? x.n - j : CK_WIDTH;
@@ -120,16 +120,17 @@ CK_TARGET static void CK_NAME(product)(const ck_product *product, float *scratch
       if (x.a_column != 1) CK_NAME(pack_rows)(packed_rows, a, x.a_row, x.a_column, rows, k);
       for (size_t j = 0; j < x.n; j += CK_WIDTH) {
         const size_t columns = x.n - j < CK_WIDTH ? x.n - j : CK_WIDTH;
-        float *out = x.out + i * x.out_stride + j;
+        const size_t place = i * x.stride + j;
+        const float *addend = addends ? addends + place : NULL;
         const float *panel_bias = bias ? bias + j : NULL;
         if (x.a_column != 1) {
           CK_NAME(tile)(
-              out, x.out_stride, packed_rows, 1, CK_ROWS, panels + j * k, panel_bias, rows, columns,
-              k, accumulates);
+              x.out + place, addend, x.stride, packed_rows, 1, CK_ROWS, panels + j * k, panel_bias,
+              rows, columns, k);
         } else {
           CK_NAME(tile)(
-              out, x.out_stride, a, x.a_row, 1, panels + j * k, panel_bias, rows, columns, k,
-              accumulates);
+              x.out + place, addend, x.stride, a, x.a_row, 1, panels + j * k, panel_bias, rows,
+              columns, k);
         }
       }
     }

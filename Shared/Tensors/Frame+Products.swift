@@ -83,13 +83,18 @@ extension Frame {
 
   /// The tile of a task: x [m, k] (of `matmulTransposed`: the transpose of x [k, m]) times y [k, n]
   /// (of `linear`: the transpose of y [n, k]).
+  ///
+  /// Added to what `matmul` has as third input, or to what is at the step's destination.
   private func product(_ task: Int) -> ck_product {
     let columnTiles = Frame.blocks(step.columns, columnBlock)
     let (row, column) = (task / columnTiles * rowBlock, task % columnTiles * columnBlock)
     let isWeight = step.operation == .linear
+    let place = row * step.columns + column
+    let hasAddend = step.operation == .matmul && step.inputCount > 2
+    let addend = hasAddend ? z + place : step.accumulates ? out + place : nil
     return ck_product(
-      out: out + row * step.columns + column,
-      out_stride: step.columns,
+      out: out + place,
+      stride: step.columns,
       a: isTransposed ? x + row : x + row * step.xColumns,
       a_row: isTransposed ? 1 : step.xColumns,
       a_column: isTransposed ? step.xColumns : 1,
@@ -97,15 +102,20 @@ extension Frame {
       b_row: isWeight ? 1 : step.columns,
       b_column: isWeight ? inner : 1,
       bias: isWeight && step.inputCount > 2 ? UnsafePointer(z + column) : nil,
+      addend: addend.map { UnsafePointer($0) },
       m: min(rowBlock, rows - row),
       n: min(columnBlock, step.columns - column),
-      k: inner,
-      accumulates: step.accumulates ? 1 : 0
+      k: inner
     )
   }
 
   /// The same by OpenBLAS.
   private func multiplyTile(_ tile: ck_product) {
+    if let addend = tile.addend, addend != tile.out {
+      for row in 0..<tile.m {
+        (tile.out + row * tile.stride).update(from: addend + row * tile.stride, count: tile.n)
+      }
+    }
     cblas_sgemm(
       CblasRowMajor,
       isTransposed ? CblasTrans : CblasNoTrans,
@@ -118,10 +128,10 @@ extension Frame {
       Int32(isTransposed ? tile.a_column : tile.a_row),
       tile.b,
       Int32(step.operation == .linear ? tile.b_column : tile.b_row),
-      tile.accumulates != 0 ? 1 : 0,
+      tile.addend != nil ? 1 : 0,
       tile.out,
-      Int32(tile.out_stride)
+      Int32(tile.stride)
     )
-    if let bias = tile.bias { ck_add_bias_f32(tile.out, bias, tile.m, tile.n, tile.out_stride) }
+    if let bias = tile.bias { ck_add_bias_f32(tile.out, bias, tile.m, tile.n, tile.stride) }
   }
 }

@@ -116,7 +116,7 @@ extension Graph {
     if reverse.needs(x) { try contribute(try matmul(g, weight), to: x, &reverse) }
   }
 
-  /// y = a b: da = g bᵀ, db = aᵀ g.
+  /// y = a b + c: da = g bᵀ, db = aᵀ g, dc = g.
   private mutating func addMatmulGradients(
     _ node: Node,
     _ g: Value,
@@ -125,6 +125,9 @@ extension Graph {
     let (lhs, rhs) = (node.inputs[0], node.inputs[1])
     if reverse.needs(rhs) { try contribute(try matmulTransposed(lhs, g), to: rhs, &reverse) }
     if reverse.needs(lhs) { try contribute(try linear(g, weight: rhs), to: lhs, &reverse) }
+    if node.inputs.count > 2, reverse.needs(node.inputs[2]) {
+      try contribute(g, to: node.inputs[2], &reverse, isShared: true)
+    }
   }
 
   private mutating func addNormGradients(

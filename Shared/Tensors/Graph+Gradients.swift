@@ -119,7 +119,11 @@ extension Graph {
       return
     }
     if let sum = reverse.gradients[value.index] {
-      reverse.gradients[value.index] = try add(sum, gradient)
+      if isShared || !addInProduct(gradient, sum) {
+        reverse.gradients[value.index] = try add(sum, gradient)
+      } else {
+        reverse.gradients[value.index] = gradient
+      }
     } else {
       reverse.gradients[value.index] = gradient
     }

@@ -39,18 +39,25 @@ extension Graph {
     )
   }
 
-  /// `lhs` `[m, k]` times `rhs` `[k, n]`: `[m, n]`, f32.
-  package mutating func matmul(_ lhs: Value, _ rhs: Value) throws(TensorError) -> Value {
+  /// `lhs` `[m, k]` times `rhs` `[k, n]`, plus `addend`: `[m, n]`, f32.
+  package mutating func matmul(
+    _ lhs: Value,
+    _ rhs: Value,
+    addend: Value? = nil
+  ) throws(TensorError) -> Value {
+    let addends = addend.map { [$0] } ?? []
     let (left, right) = (self[lhs].shape, self[rhs].shape)
     try check(
       left.rank == 2 && right.rank == 2 && left.columns == right[0] && !self[rhs].isLive
-        && allFloat([lhs, rhs]),
+        && addends.allSatisfy {
+          self[$0].shape.dimensions == [left[0], right[1]] && self[$0].isLive == self[lhs].isLive
+        } && allFloat([lhs, rhs] + addends),
       "matmul",
-      [("lhs", lhs), ("rhs", rhs)]
+      [("lhs", lhs), ("rhs", rhs)] + addends.map { ("addend", $0) }
     )
     return try add(
       .matmul,
-      [lhs, rhs],
+      [lhs, rhs] + addends,
       shape: try Shape([left[0], right[1]]),
       isLive: self[lhs].isLive
     )

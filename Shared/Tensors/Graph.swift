@@ -105,6 +105,19 @@ package struct Graph: Sendable {
     return Value(index: nodes.count - 1)
   }
 
+  /// Makes the newest node, if it is a matrix product, add `sum` to its output: true if it does.
+  ///
+  /// Nobody reads that output yet. The product adds in passing what `add` would read once more.
+  mutating func addInProduct(_ value: Value, _ sum: Value) -> Bool {
+    let node = nodes[value.index]
+    guard value.index == nodes.count - 1, node.operation == .matmul, node.inputs.count == 2,
+      node.destination == nil
+    else { return false }
+    precondition(nodes[sum.index].shape == node.shape && nodes[sum.index].isLive == node.isLive)
+    nodes[value.index].inputs.append(sum)
+    return true
+  }
+
   /// Makes a run add the output of `value` to `tensor`, of the same shape, instead of writing it
   /// into the arena.
   ///

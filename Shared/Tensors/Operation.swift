@@ -11,7 +11,7 @@ package enum Operation: Sendable, Hashable {
   /// x `[rows, k]` times the transpose of weight `[n, k]`, plus bias `[n]` if there is a third
   /// input: the layout of checkpoints.
   case linear
-  /// lhs `[m, k]` times rhs `[k, n]`.
+  /// lhs `[m, k]` times rhs `[k, n]`, plus `[m, n]` if there is a third input.
   case matmul
   /// Element-wise sum; the right side may be one row, which is added to each.
   case add

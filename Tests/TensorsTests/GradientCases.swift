@@ -145,6 +145,20 @@ extension GradientCase {
         let rhs = try make.weight(make.size.columns, 4)
         return try make.test.graph.matmul(try make.input(), rhs)
       },
+      GradientCase(name: "matmul with an addend") { make in
+        let rhs = try make.weight(make.size.columns, 4)
+        return try make.test.graph.matmul(try make.input(), rhs, addend: try make.input(4))
+      },
+      GradientCase(name: "gradients of three products and a residual add up") { make in
+        let columns = make.size.columns
+        let x = try make.test.graph.tanh(try make.input())
+        var sum = x
+        for _ in 0..<3 {
+          let product = try make.test.graph.linear(x, weight: try make.weight(columns, columns))
+          sum = try make.test.graph.multiply(sum, product)
+        }
+        return try make.test.graph.add(sum, x)
+      },
       GradientCase(name: "tied embedding, residual, a value used three times") { make in
         let table = try make.weight(6, make.size.columns)
         var x = try make.test.graph.embedding(table: table, ids: try make.ids(below: 6))

@@ -129,7 +129,9 @@ struct Interpreter {
     case .linear:
       let product = x(0).times(x(1).transposed)
       return node.inputs.count > 2 ? product.zip(x(2), +) : product
-    case .matmul: return x(0).times(x(1))
+    case .matmul:
+      let product = x(0).times(x(1))
+      return node.inputs.count > 2 ? product.zip(x(2), +) : product
     case .add: return x(0).zip(x(1), +)
     case .multiply: return x(0).zip(x(1), *)
     case .rmsNorm(let epsilon):

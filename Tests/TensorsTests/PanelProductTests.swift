@@ -87,7 +87,7 @@ struct PanelProductTests {
             }
             var product = ck_product(
               out: out + columns.lowerBound,
-              out_stride: n,
+              stride: n,
               a: a,
               a_row: isATransposed ? 1 : k,
               a_column: isATransposed ? m : 1,
@@ -95,10 +95,10 @@ struct PanelProductTests {
               b_row: isBTransposed ? 1 : n,
               b_column: isBTransposed ? k : 1,
               bias: bias == nil ? nil : biases.baseAddress.map { $0 + columns.lowerBound },
+              addend: accumulates ? UnsafePointer(out + columns.lowerBound) : nil,
               m: m,
               n: columns.count,
-              k: k,
-              accumulates: accumulates ? 1 : 0
+              k: k
             )
             ck_product_f32(&product, &scratch)
           }

@@ -93,12 +93,13 @@ void ck_matvec_f32(
 void ck_add_bias_f32(
     float *_Nonnull out, const float *_Nonnull bias, size_t rows, size_t columns, size_t stride);
 
-/// A product: out [m, n] (rows out_stride apart) = a [m, k] times b [k, n], plus bias [n] unless it
-/// is null, added to out if `accumulates`. Element (i, p) of a is a[i * a_row + p * a_column],
-/// element (p, j) of b is b[p * b_row + j * b_column]; of both strides of a matrix one is 1.
+/// A product: out [m, n] = a [m, k] times b [k, n], plus addend [m, n] and bias [n] unless they are
+/// null. Rows of out and of addend, which may be out itself, are `stride` apart. Element (i, p) of a
+/// is a[i * a_row + p * a_column], element (p, j) of b is b[p * b_row + j * b_column]; of both
+/// strides of a matrix one is 1.
 typedef struct {
   float *_Nonnull out;
-  size_t out_stride;
+  size_t stride;
   const float *_Nonnull a;
   size_t a_row;
   size_t a_column;
@@ -106,10 +107,10 @@ typedef struct {
   size_t b_row;
   size_t b_column;
   const float *_Nullable bias;
+  const float *_Nullable addend;
   size_t m;
   size_t n;
   size_t k;
-  int accumulates;
 } ck_product;
 
 /// Whether `ck_product_f32` knows the vectors of this processor.
