@@ -46,15 +46,17 @@ let system: [Target] = [
 
 /// Neither mathematics nor wire; both may import it.
 let neutral: [Target] = [
+  shared("Files", path: "Shared/Storage/Files", []),
+  tests("Files"),
   shared("JSON", []),
   tests("JSON"),
 ]
 
 /// Mathematics: never imports the wire.
 let mathematics: [Target] = [
-  shared("Tokenizers", exclude: ["Unicode/generate_tables.py"], ["JSON"]),
+  shared("Tokenizers", exclude: ["Unicode/generate_tables.py"], ["Files", "JSON"]),
   tests("Tokenizers", ["JSON"]),
-  shared("Checkpoints", path: "Shared/Models/Checkpoints", ["JSON"]),
+  shared("Checkpoints", path: "Shared/Models/Checkpoints", ["Files", "JSON"]),
   tests("Checkpoints"),
   // Optimized in debug builds too: the tests run whole models.
   .target(name: "CKernels", path: "Shared/CKernels", cSettings: [.unsafeFlags(["-O3"])]),
@@ -74,11 +76,11 @@ let training: [Target] = [
     "Trainer",
     path: "Services/Training/Trainer",
     [
-      "Checkpoints", "JSON", "Models", "Optimizers", "Reports", "Tensors", "Tokenizers",
+      "Checkpoints", "Files", "JSON", "Models", "Optimizers", "Reports", "Tensors", "Tokenizers",
       .product(name: "Crypto", package: "swift-crypto"),
     ]
   ),
-  tests("Trainer", ["Checkpoints", "Models", "Optimizers", "Tensors", "Tokenizers"]),
+  tests("Trainer", ["Checkpoints", "Files", "Models", "Optimizers", "Tensors", "Tokenizers"]),
   .executableTarget(
     name: "llmos-bench",
     dependencies: [
@@ -275,6 +277,7 @@ let services: [Target] = [
     "Store",
     path: "Services/DataManagement/Store",
     [
+      "Files",
       .product(name: "Crypto", package: "swift-crypto"),
       .product(name: "GRDB", package: "GRDB.swift"),
     ]
@@ -283,7 +286,7 @@ let services: [Target] = [
     "Registry",
     path: "Services/DataManagement/Registry",
     [
-      "Checkpoints", "JSON", "Store", "Tokenizers",
+      "Checkpoints", "Files", "JSON", "Store", "Tokenizers",
       .product(name: "Crypto", package: "swift-crypto"),
       .product(name: "GRDB", package: "GRDB.swift"),
     ]
@@ -293,7 +296,7 @@ let services: [Target] = [
     "Datasets",
     path: "Services/DataManagement/Datasets",
     [
-      "JSON", "Store",
+      "Files", "JSON", "Store",
       .product(name: "Crypto", package: "swift-crypto"),
       .product(name: "GRDB", package: "GRDB.swift"),
     ]
@@ -322,12 +325,12 @@ let services: [Target] = [
       .product(name: "NIOPosix", package: "swift-nio"),
     ]
   ),
-  shared("WorkerProtocol", path: "Services/Training/WorkerProtocol", []),
+  shared("WorkerProtocol", path: "Services/Training/WorkerProtocol", ["Files"]),
   tests("WorkerProtocol"),
   shared(
     "JobStore",
     path: "Services/Training/Jobs",
-    ["WorkerProtocol", .product(name: "GRDB", package: "GRDB.swift")]
+    ["Files", "WorkerProtocol", .product(name: "GRDB", package: "GRDB.swift")]
   ),
   tests("JobStore", ["WorkerProtocol"]),
   shared(
@@ -384,7 +387,7 @@ let services: [Target] = [
     "WorkerTransfer",
     path: "Services/Training/Transfer",
     [
-      "RPC", "ServiceAPI", .product(name: "Crypto", package: "swift-crypto"),
+      "Files", "RPC", "ServiceAPI", .product(name: "Crypto", package: "swift-crypto"),
       .product(name: "SystemPackage", package: "swift-system"),
     ]
   ),

@@ -1,3 +1,4 @@
+package import Files
 import JSON
 
 /// Why a tokenizer could not be loaded, or a text not encoded, decoded or rendered.
@@ -37,5 +38,25 @@ extension TokenizerError: CustomStringConvertible {
   /// The message, then the cause if there is one.
   package var description: String {
     if let cause { "\(message) (\(cause))" } else { message }
+  }
+}
+
+extension TokenizerError: FileFailure {
+  /// The error of an operation on a file: `invalidFile`.
+  package static func refused(
+    _ operation: FileOperation,
+    _ path: String,
+    _ cause: SystemCallError
+  ) -> TokenizerError {
+    TokenizerError(.invalidFile, "\(operation.rawValue) \(path): \(cause)")
+  }
+
+  /// The error of a file that is larger than allowed.
+  package static func excessive(
+    _ operation: FileOperation,
+    _ path: String,
+    _ excess: String
+  ) -> TokenizerError {
+    TokenizerError(.limitExceeded, "\(operation.rawValue) \(path): \(excess)")
   }
 }

@@ -37,7 +37,10 @@ struct TidyTests {
     #expect(file.imports.isDisjoint(with: others), "\(file.path) imports the other column")
   }
 
-  @Test("JSON imports neither", arguments: sourceFiles(in: ["Shared/JSON"]))
+  @Test(
+    "JSON and storage import neither",
+    arguments: sourceFiles(in: ["Shared/JSON", "Shared/Storage"])
+  )
   func neutral(_ file: SourceFile) {
     #expect(file.imports.isDisjoint(with: Self.mathematics.union(Self.wire)))
   }

@@ -1,3 +1,4 @@
+import Files
 package import Store
 
 /// What to make of the files of an import.
@@ -233,7 +234,7 @@ package actor DatasetImport {
         splits: written.splits,
         origin: "import \(fileNames.prefix(8).joined(separator: " "))"
           + (fileNames.count > 8 ? " …" : ""),
-        createdAtMilliseconds: FileSystem.wallClockMilliseconds(),
+        createdAtMilliseconds: WallClock.milliseconds(),
         badRows: state.badRowsTotal,
         shards: written.shards
       )

@@ -1,3 +1,4 @@
+import Files
 package import Store
 
 /// How the rows of a version are shared out.
@@ -146,7 +147,7 @@ extension DatasetStore {
     draft.digest = DatasetVersion.digest(of: draft.splits)
     draft.parent = version.version
     draft.origin = Self.origin(options, of: version)
-    draft.createdAtMilliseconds = FileSystem.wallClockMilliseconds()
+    draft.createdAtMilliseconds = WallClock.milliseconds()
     draft.badRows = 0
     let result = try commit(draft).version
     try? FileSystem.removeTree(staging)

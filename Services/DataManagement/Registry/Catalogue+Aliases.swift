@@ -80,7 +80,7 @@ extension Catalogue {
         """,
       arguments: [
         model, alias, version, current ?? (previous == version ? nil : previous),
-        action.rawValue, FileSystem.wallClockMilliseconds(),
+        action.rawValue, WallClock.milliseconds(),
       ]
     )
     try database.execute(

@@ -1,3 +1,4 @@
+import Files
 import GRDB
 package import Store
 
@@ -181,7 +182,7 @@ extension ModelRegistry {
       files: files,
       path: layout.version(number, of: name),
       aliases: [],
-      createdAtMilliseconds: FileSystem.wallClockMilliseconds(),
+      createdAtMilliseconds: WallClock.milliseconds(),
       metrics: draft.metrics,
       lineage: draft.lineage
     )

@@ -1,3 +1,4 @@
+import Files
 package import Store
 
 /// What became of one folder among those imported together.

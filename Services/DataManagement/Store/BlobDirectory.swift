@@ -1,13 +1,11 @@
 import Crypto
+import Files
 import Glibc
 
 /// File contents under their SHA-256: written once, never changed, shared by all versions that have them.
 ///
 /// Every function blocks. Writers are serialized by the registry's import worker; readers need no lock.
 package struct BlobDirectory: Sendable {
-  /// Bytes read, hashed and written at a time.
-  package static let chunkBytes = 1 << 20
-
   package let layout: StoreLayout
 
   /// Copies an open file into a new one; the copy is durable on return, and read-only.
@@ -25,14 +23,12 @@ package struct BlobDirectory: Sendable {
     expectedBytes: Int64,
     to path: String
   ) throws(DataError) -> StoredFile {
-    let target = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-    guard target >= 0 else { throw .system("create \(path)") }
-    defer { close(target) }
+    let target = try FileWriter<DataError>(path, named: name, isNew: true, permissions: 0o600)
     var copiedBytes: Int64 = 0
     let sha256 = try Self.hash(source, named: name) { (chunk) throws(DataError) in
       copiedBytes += Int64(chunk.count)
       guard copiedBytes <= expectedBytes else { return }
-      try Self.write(chunk, to: target, named: name)
+      try target.write(chunk)
     }
     guard copiedBytes == expectedBytes else {
       throw DataError(
@@ -40,7 +36,7 @@ package struct BlobDirectory: Sendable {
         "import: \(name) changed meanwhile: \(expectedBytes) bytes at first, then \(copiedBytes)"
       )
     }
-    guard fchmod(target, 0o444) == 0, fsync(target) == 0 else { throw .system("write \(name)") }
+    try target.finish(permissions: 0o444)
     return StoredFile(name: name, sizeBytes: copiedBytes, sha256: sha256)
   }
 
@@ -116,39 +112,11 @@ package struct BlobDirectory: Sendable {
     each body: (UnsafeRawBufferPointer) throws(DataError) -> Void = { _ in }
   ) throws(DataError) -> String {
     var hash = SHA256()
-    let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: chunkBytes, alignment: 64)
-    defer { chunk.deallocate() }
-    while true {
+    try FileSystem.forEachPiece(descriptor, named: name) { (chunk) throws(DataError) in
       if Task.isCancelled { throw DataError(.cancelled, "read \(name): cancelled") }
-      let count = Glibc.read(descriptor, chunk.baseAddress, chunk.count)
-      guard count >= 0 else {
-        let number = errno
-        if number == EINTR { continue }
-        throw .system("read \(name)", number)
-      }
-      guard count > 0 else { break }
-      let filled = UnsafeRawBufferPointer(rebasing: chunk[..<count])
-      hash.update(bufferPointer: filled)
-      try body(filled)
+      hash.update(bufferPointer: chunk)
+      try body(chunk)
     }
     return hexadecimal(hash.finalize())
-  }
-
-  /// Writes all bytes to a file.
-  package static func write(
-    _ bytes: UnsafeRawBufferPointer,
-    to descriptor: CInt,
-    named name: String
-  ) throws(DataError) {
-    var rest = bytes
-    while !rest.isEmpty {
-      let count = Glibc.write(descriptor, rest.baseAddress, rest.count)
-      guard count >= 0 else {
-        let number = errno
-        if number == EINTR { continue }
-        throw .system("write \(name)", number)
-      }
-      rest = UnsafeRawBufferPointer(rebasing: rest[count...])
-    }
   }
 }

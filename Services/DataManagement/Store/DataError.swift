@@ -1,3 +1,4 @@
+package import Files
 import Glibc
 
 /// What went wrong in the registry, in words that name the operation and the values.
@@ -40,34 +41,36 @@ package struct DataError: Error, Sendable, CustomStringConvertible {
   package var description: String { message }
 }
 
-/// A failed system call, as `cause` of a `DataError`.
-package struct SystemCallError: Error, Sendable, Equatable, CustomStringConvertible {
-  /// The value of `errno`.
-  package let number: CInt
-
-  /// The error of a value of `errno`.
-  package init(number: CInt) { self.number = number }
-
-  /// The operating system's text for the number.
-  package var description: String { String(cString: strerror(number)) }
-}
-
-extension DataError {
-  /// The error of a system call that has just failed; reads `errno`.
-  ///
-  /// - Parameters:
-  ///   - operation: what was attempted, as in "copy model.safetensors".
-  ///   - number: the value of `errno`, read before anything else runs.
-  /// - Returns: the error, with the code that fits the number.
-  package static func system(_ operation: String, _ number: CInt = errno) -> DataError {
-    let cause = SystemCallError(number: number)
+extension DataError: FileFailure {
+  /// The error of an operation on a file, with the code that fits the cause.
+  package static func refused(
+    _ operation: FileOperation,
+    _ path: String,
+    _ cause: SystemCallError
+  ) -> DataError {
+    if operation == .link, [EPERM, EXDEV].contains(cause.number) {
+      let message = "link \(path): the file system has no hard links"
+      return DataError(.failedPrecondition, message, cause: cause)
+    }
     let code: Code =
-      switch number {
-      case ENOENT: .notFound
-      case ENOSPC, EDQUOT, EMFILE, ENFILE, EMLINK: .resourceExhausted
-      case EACCES, EPERM, EROFS, ENOTDIR, ELOOP: .failedPrecondition
-      default: .internalFailure
+      switch cause.kind {
+      case .missing: .notFound
+      case .full: .resourceExhausted
+      case .forbidden: .failedPrecondition
+      case .other: .internalFailure
       }
-    return DataError(code, "\(operation): \(cause)", cause: cause)
+    return DataError(code, "\(operation.rawValue) \(path): \(cause)", cause: cause)
+  }
+
+  /// The error of a file or folder that is larger than allowed.
+  package static func excessive(
+    _ operation: FileOperation,
+    _ path: String,
+    _ excess: String
+  ) -> DataError {
+    DataError(.resourceExhausted, "\(operation.rawValue) \(path): \(excess)")
   }
 }
+
+/// File operations with the store's errors.
+package typealias FileSystem = FileOperations<DataError>

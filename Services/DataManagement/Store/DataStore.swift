@@ -1,3 +1,5 @@
+import Files
+
 /// The store of the data-management service: one folder with a database and blobs, owned by one process.
 ///
 /// The modules of the service share it: each brings its schema, and works on the database and the blobs. All
@@ -11,7 +13,7 @@ package final class DataStore: Sendable {
   package let blobs: BlobDirectory
   /// What the start removed.
   package let swept: StoreSweep
-  private let lock: StoreLock
+  private let lock: FileLock<DataError>
 
   /// Opens the store in a folder, creating it if missing, and removes what a crash left behind: what is in
   /// `staging`, and the blobs that no schema refers to.
@@ -30,7 +32,13 @@ package final class DataStore: Sendable {
     busyMilliseconds: Int = 5_000
   ) throws(DataError) {
     let layout = try StoreLayout.create(in: directory)
-    lock = try StoreLock(path: layout.lock)
+    guard let lock = try FileLock<DataError>.acquire(layout.lock) else {
+      throw DataError(
+        .failedPrecondition,
+        "open the registry: another process owns the store (\(layout.lock) is locked)"
+      )
+    }
+    self.lock = lock
     let blobs = BlobDirectory(layout: layout)
     // The sweep would take every blob for a leftover: without the database nothing says otherwise.
     if try FileSystem.status(layout.database) == nil, try !blobs.isEmpty() {

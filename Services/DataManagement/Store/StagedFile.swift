@@ -1,5 +1,5 @@
 import Crypto
-import Glibc
+import Files
 
 /// A file that is being written in the store's staging folder, with its digest.
 ///
@@ -9,22 +9,18 @@ package final class StagedFile {
 
   /// Where it is written.
   package let path: String
-  private let descriptor: CInt
+  private let writer: FileWriter<DataError>
   private var hash = SHA256()
   private var buffer: [UInt8] = []
   /// Bytes so far.
   package private(set) var sizeBytes = 0
-  private var isOpen = true
 
   /// Creates the file; it must not exist.
   package init(path: String) throws(DataError) {
     self.path = path
-    descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-    guard descriptor >= 0 else { throw .system("create \(path)") }
+    writer = try FileWriter(path, isNew: true, permissions: 0o600)
     buffer.reserveCapacity(Self.bufferBytes)
   }
-
-  deinit { if isOpen { close(descriptor) } }
 
   /// Adds bytes to its end.
   package func append(_ bytes: some Collection<UInt8>) throws(DataError) {
@@ -34,26 +30,15 @@ package final class StagedFile {
   }
 
   private func flush() throws(DataError) {
-    let name = path
-    let descriptor = self.descriptor
-    let result = buffer.withUnsafeBytes { bytes -> Result<Void, DataError> in
-      hash.update(bufferPointer: bytes)
-      return Result { () throws(DataError) in
-        try BlobDirectory.write(bytes, to: descriptor, named: name)
-      }
-    }
-    try result.get()
+    hash.update(data: buffer)
+    try writer.write(buffer)
     buffer.removeAll(keepingCapacity: true)
   }
 
   /// Makes the file durable and read-only, and closes it.
   package func finish(name: String) throws(DataError) -> StoredFile {
     try flush()
-    guard fchmod(descriptor, 0o444) == 0, fsync(descriptor) == 0 else {
-      throw .system("write \(path)")
-    }
-    isOpen = false
-    guard close(descriptor) == 0 else { throw .system("write \(path)") }
+    try writer.finish(permissions: 0o444)
     return StoredFile(
       name: name,
       sizeBytes: Int64(sizeBytes),

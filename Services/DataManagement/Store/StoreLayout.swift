@@ -1,4 +1,4 @@
-import Glibc
+import Files
 
 /// Where everything lies in the store's folder.
 ///
@@ -40,33 +40,5 @@ package struct StoreLayout: Sendable {
     try FileSystem.createDirectory(layout.models)
     try FileSystem.createDirectory(layout.staging)
     return layout
-  }
-}
-
-/// The claim of one process to the store; held as long as the object lives, and released by the system when
-/// the process ends in any way.
-package final class StoreLock: Sendable {
-  private let descriptor: CInt
-
-  /// Takes the lock; throws `failedPrecondition` if another owner holds it.
-  package init(path: String) throws(DataError) {
-    let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
-    guard descriptor >= 0 else { throw .system("open \(path)") }
-    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
-      let number = errno
-      close(descriptor)
-      guard number == EWOULDBLOCK else { throw .system("lock \(path)", number) }
-      throw DataError(
-        .failedPrecondition,
-        "open the registry: another process owns the store (\(path) is locked)"
-      )
-    }
-    self.descriptor = descriptor
-  }
-
-  deinit {
-    // A child process that is being started may still share the file, and would hold the lock.
-    flock(descriptor, LOCK_UN)
-    close(descriptor)
   }
 }

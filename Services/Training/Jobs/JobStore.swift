@@ -1,4 +1,5 @@
 import Dispatch
+import Files
 import GRDB
 import Synchronization
 package import WorkerProtocol
@@ -19,7 +20,7 @@ package final class JobStore: Sendable {
   let limits: JobLimits
   let now: @Sendable () -> Int64
   let broadcast = ChangeBroadcast()
-  private let lock: Mutex<StoreLock?>
+  private let lock: Mutex<FileLock<JobStoreError>?>
 
   /// The key under which changes of the queue are told: a job was created, ended, or is to be cancelled.
   private static let queueKey = ""
@@ -37,7 +38,13 @@ package final class JobStore: Sendable {
     limits: JobLimits = JobLimits(),
     now: @escaping @Sendable () -> Int64 = JobStore.wallClock
   ) throws(JobStoreError) {
-    lock = Mutex(try StoreLock(path: "\(path).lock"))
+    guard let lock = try FileLock<JobStoreError>.acquire("\(path).lock") else {
+      throw JobStoreError(
+        .failedPrecondition,
+        "open the jobs: another process owns the store (\(path).lock is locked)"
+      )
+    }
+    self.lock = Mutex(lock)
     database = try JobDatabase(path: path, busyMilliseconds: limits.databaseBusyMillisecondsMax)
     self.limits = limits
     self.now = now

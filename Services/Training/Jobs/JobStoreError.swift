@@ -1,3 +1,5 @@
+package import Files
+
 /// What went wrong in the store of jobs, in words that name the operation and the values.
 ///
 /// The service's `ErrorMapping.swift` translates it into a status.
@@ -38,4 +40,30 @@ package struct JobStoreError: Error, Sendable, CustomStringConvertible {
 
   /// The message.
   package var description: String { message }
+}
+
+extension JobStoreError: FileFailure {
+  /// The error of an operation on a file, with the code that fits the cause.
+  package static func refused(
+    _ operation: FileOperation,
+    _ path: String,
+    _ cause: SystemCallError
+  ) -> JobStoreError {
+    let code: Code =
+      switch cause.kind {
+      case .missing, .forbidden: .failedPrecondition
+      case .full: .resourceExhausted
+      case .other: .internalFailure
+      }
+    return JobStoreError(code, "\(operation.rawValue) \(path): \(cause)", cause: cause)
+  }
+
+  /// The error of a file or folder that is larger than allowed.
+  package static func excessive(
+    _ operation: FileOperation,
+    _ path: String,
+    _ excess: String
+  ) -> JobStoreError {
+    JobStoreError(.resourceExhausted, "\(operation.rawValue) \(path): \(excess)")
+  }
 }

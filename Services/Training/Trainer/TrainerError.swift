@@ -1,4 +1,4 @@
-internal import Glibc
+package import Files
 
 /// Why a training run could not start, continue or finish.
 package struct TrainerError: Error, Sendable, CustomStringConvertible {
@@ -45,9 +45,27 @@ package struct TrainerError: Error, Sendable, CustomStringConvertible {
 extension TrainerError {
   /// The error of a run that was asked to stop.
   static let cancelled = TrainerError(.cancelled, "the run was cancelled")
+}
 
-  /// The error of a system call that has just failed; reads `errno`.
-  static func system(_ operation: String, _ number: CInt = errno) -> TrainerError {
-    TrainerError(.storage, "\(operation): \(String(cString: strerror(number)))")
+extension TrainerError: FileFailure {
+  /// The error of an operation on a file: `storage`.
+  package static func refused(
+    _ operation: FileOperation,
+    _ path: String,
+    _ cause: SystemCallError
+  ) -> TrainerError {
+    TrainerError(.storage, "\(operation.rawValue) \(path): \(cause)", cause: cause)
+  }
+
+  /// The error of a file or folder that is larger than allowed: `storage`.
+  package static func excessive(
+    _ operation: FileOperation,
+    _ path: String,
+    _ excess: String
+  ) -> TrainerError {
+    TrainerError(.storage, "\(operation.rawValue) \(path): \(excess)")
   }
 }
+
+/// File operations with the trainer's errors.
+typealias FileSystem = FileOperations<TrainerError>

@@ -1,6 +1,6 @@
+import Files
 import RPC
 package import ServiceAPI
-import SystemPackage
 
 /// Brings the rows of one split into a file, one JSON object a line, in stored order.
 ///
@@ -44,40 +44,26 @@ package struct DatasetDownload: Sendable {
     let operation = "read \(split) of \(dataset)"
     var result = Result(dataset: dataset, digest: "", rows: 0)
     var expected: UInt64 = 0
-    let part = FilePath(path + ".part")
-    do {
-      let file = try FileDescriptor.open(
-        part,
-        .writeOnly,
-        options: [.create, .truncate, .closeOnExec],
-        permissions: .ownerReadWrite
-      )
-      defer { try? file.close() }
-      var request = DatasetsV1.ReadRequest()
-      request.dataset = dataset
-      request.split = split
-      try await policy.run(operation) { moved in
-        let options = CallOptions(readyTimeout: policy.patience)
-        for try await response in try await client.read(request, options: options) {
-          guard !policy.isCancelled() else {
-            throw TransferError(.cancelled, "\(operation): cancelled")
-          }
-          if !response.dataset.isEmpty {
-            result.dataset = response.dataset
-            result.digest = response.digest
-            expected = response.splitRows
-          }
-          try file.writeAll(response.rows)
-          result.rows += UInt64(response.rowCount)
-          request.cursor = response.cursor
-          moved()
+    let file = try AtomicFile<TransferError>(path)
+    var request = DatasetsV1.ReadRequest()
+    request.dataset = dataset
+    request.split = split
+    try await policy.run(operation) { moved in
+      let options = CallOptions(readyTimeout: policy.patience)
+      for try await response in try await client.read(request, options: options) {
+        guard !policy.isCancelled() else {
+          throw TransferError(.cancelled, "\(operation): cancelled")
         }
+        if !response.dataset.isEmpty {
+          result.dataset = response.dataset
+          result.digest = response.digest
+          expected = response.splitRows
+        }
+        try file.write(response.rows)
+        result.rows += UInt64(response.rowCount)
+        request.cursor = response.cursor
+        moved()
       }
-      try Self.sync(file)
-    } catch let error as TransferError {
-      throw error
-    } catch {
-      throw TransferError(.storage, "write \(part): \(error)", cause: error)
     }
     guard result.rows == expected else {
       throw TransferError(
@@ -85,7 +71,7 @@ package struct DatasetDownload: Sendable {
         "\(operation): \(result.rows) rows came, the split has \(expected)"
       )
     }
-    try Self.rename(part.string, path)
+    try file.commit()
     return result
   }
 }

@@ -1,3 +1,4 @@
+package import Files
 package import RPC
 
 /// Why rows or a model could not be brought from or to the data-management service.
@@ -30,6 +31,26 @@ package struct TransferError: Error, Sendable, CustomStringConvertible {
 
   /// The message.
   package var description: String { message }
+}
+
+extension TransferError: FileFailure {
+  /// The error of an operation on a file: `storage`.
+  package static func refused(
+    _ operation: FileOperation,
+    _ path: String,
+    _ cause: SystemCallError
+  ) -> TransferError {
+    TransferError(.storage, "\(operation.rawValue) \(path): \(cause)", cause: cause)
+  }
+
+  /// The error of a file or folder that is larger than allowed: `storage`.
+  package static func excessive(
+    _ operation: FileOperation,
+    _ path: String,
+    _ excess: String
+  ) -> TransferError {
+    TransferError(.storage, "\(operation.rawValue) \(path): \(excess)")
+  }
 }
 
 /// How long a worker goes on when the data-management service does not answer.

@@ -1,3 +1,4 @@
+import Files
 import Synchronization
 
 #if canImport(Glibc)
@@ -17,6 +18,10 @@ package enum WorkerHost {
 
   private static let output = Mutex<Void>(())
   private static let stop = Atomic<Bool>(false)
+  /// The lock of the job's folder, which goes with the process.
+  private static let held = Mutex<FileLock<WorkerProtocolError>?>(nil)
+  /// Bytes of a specification.
+  private static let specificationBytesMax = 1 << 20
 
   /// Whether the service has asked the worker to stop (SIGTERM).
   package static var isStopRequested: Bool { stop.load(ordering: .relaxed) }
@@ -31,7 +36,8 @@ package enum WorkerHost {
         "a worker is started by the training service, with the file of its specification"
       )
     }
-    return try WorkerJSON.decode(WorkerSpecification.self, from: contents(of: path))
+    let bytes = try FileOperations<WorkerProtocolError>.read(path, bytesMax: specificationBytesMax)
+    return try WorkerJSON.decode(WorkerSpecification.self, from: bytes)
   }
 
   /// Makes SIGTERM a request, and the end of the service the worker's own end.
@@ -64,12 +70,8 @@ package enum WorkerHost {
   ///
   /// Another one can only be that of a service that has just died, and about to end itself.
   package static func lock(_ specification: WorkerSpecification) throws(WorkerProtocolError) {
-    let path = specification.lockFile
-    let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-    guard descriptor >= 0 else { throw .system("open \(path)") }
-    while flock(descriptor, LOCK_EX) != 0 {
-      guard errno == EINTR else { throw .system("lock \(path)") }
-    }
+    let lock = try FileLock<WorkerProtocolError>.waitFor(specification.lockFile)
+    held.withLock { $0 = lock }
   }
 
   /// Tells the service an event, from any thread; ends the process if the service is gone.
@@ -86,31 +88,5 @@ package enum WorkerHost {
         }
       }
     }
-  }
-
-  private static func contents(of path: String) throws(WorkerProtocolError) -> [UInt8] {
-    let bytesMax = 1 << 20
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw .system("open \(path)") }
-    defer { close(descriptor) }
-    var bytes: [UInt8] = []
-    var chunk = [UInt8](repeating: 0, count: 1 << 14)
-    while bytes.count <= bytesMax {
-      let count = read(descriptor, &chunk, chunk.count)
-      if count == 0 { return bytes }
-      if count < 0 {
-        guard errno == EINTR else { throw .system("read \(path)") }
-      } else {
-        bytes += chunk[..<count]
-      }
-    }
-    throw WorkerProtocolError(.malformed, "\(path) is longer than \(bytesMax) bytes")
-  }
-}
-
-extension WorkerProtocolError {
-  /// The error of a system call that has just failed; reads `errno`.
-  static func system(_ operation: String, _ number: CInt = errno) -> WorkerProtocolError {
-    WorkerProtocolError(.system, "\(operation): \(String(cString: strerror(number)))")
   }
 }

@@ -1,3 +1,5 @@
+package import Files
+
 #if canImport(FoundationEssentials)
 import FoundationEssentials
 #else
@@ -73,4 +75,24 @@ package struct WorkerProtocolError: Error, Sendable, CustomStringConvertible {
 
   /// The message and what is underneath.
   package var description: String { cause.map { "\(message): \($0)" } ?? message }
+}
+
+extension WorkerProtocolError: FileFailure {
+  /// The error of an operation on a file: `system`.
+  package static func refused(
+    _ operation: FileOperation,
+    _ path: String,
+    _ cause: SystemCallError
+  ) -> WorkerProtocolError {
+    WorkerProtocolError(.system, "\(operation.rawValue) \(path): \(cause)")
+  }
+
+  /// The error of a file that is larger than allowed: `malformed`.
+  package static func excessive(
+    _ operation: FileOperation,
+    _ path: String,
+    _ excess: String
+  ) -> WorkerProtocolError {
+    WorkerProtocolError(.malformed, "\(operation.rawValue) \(path): \(excess)")
+  }
 }

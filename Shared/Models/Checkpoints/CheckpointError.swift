@@ -1,4 +1,13 @@
+package import Files
 import JSON
+
+#if canImport(Darwin)
+import Darwin
+#elseif canImport(Musl)
+import Musl
+#else
+import Glibc
+#endif
 
 /// What is wrong with a checkpoint: a file that is missing, damaged or of a kind that is not supported.
 package struct CheckpointError: Error, Sendable, CustomStringConvertible {
@@ -41,4 +50,40 @@ package struct CheckpointError: Error, Sendable, CustomStringConvertible {
 
   /// The message.
   package var description: String { message }
+}
+
+extension CheckpointError: FileFailure {
+  /// The error of an operation on a file: `notFound`, `unreadable` or `unwritable`.
+  package static func refused(
+    _ operation: FileOperation,
+    _ path: String,
+    _ cause: SystemCallError
+  ) -> CheckpointError {
+    let (code, participle): (Code, String) =
+      switch operation {
+      case .open, .lock: (cause.isAbsence ? .notFound : .unreadable, "opened")
+      case .read, .list: (.unreadable, "read")
+      case .map: (.unreadable, "mapped")
+      case .stat: (.unreadable, "examined")
+      case .create: (.unwritable, "created")
+      case .write, .sync: (.unwritable, "written")
+      case .link, .rename: (.unwritable, "renamed")
+      case .remove: (.unwritable, "removed")
+      }
+    return CheckpointError(code, file: path, "cannot be \(participle): \(cause)", cause: cause)
+  }
+
+  /// The error of a file that is larger than allowed.
+  package static func excessive(
+    _ operation: FileOperation,
+    _ path: String,
+    _ excess: String
+  ) -> CheckpointError {
+    CheckpointError(.malformed, file: path, excess)
+  }
+}
+
+extension SystemCallError {
+  /// Whether the file, or a folder on the way to it, does not exist.
+  fileprivate var isAbsence: Bool { [ENOENT, ENOTDIR].contains(number) }
 }

@@ -1,3 +1,4 @@
+import Files
 import JSON
 
 /// A `config.json` that can be changed and written: members that llmos does not know are kept.
@@ -163,8 +164,7 @@ package struct ConfigurationDocument: Sendable {
 
   /// Writes `config.json` into `folder`, whole or not at all.
   package func write(folder: String) throws(CheckpointError) {
-    var file = try AtomicFile(path: "\(folder)/config.json")
-    try file.write(JSONValue.object(object).serialized(isIndented: true) + "\n")
-    try file.commit()
+    let text = JSONValue.object(object).serialized(isIndented: true) + "\n"
+    try AtomicFile<CheckpointError>.write(text.utf8, to: "\(folder)/config.json")
   }
 }

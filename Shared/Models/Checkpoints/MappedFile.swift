@@ -1,3 +1,5 @@
+import Files
+
 #if canImport(Darwin)
 import Darwin
 #elseif canImport(Musl)
@@ -13,32 +15,21 @@ import Glibc
 ///
 /// `@unchecked Sendable`: the mapping is created in `init`, is never written (PROT_READ), and is removed
 /// in `deinit` only, so that any thread may read it.
-final class MappedFile: @unchecked Sendable {
+package final class MappedFile: @unchecked Sendable {
   /// The path the file was opened with.
-  let path: String
+  package let path: String
   /// The whole file; valid while the object lives.
-  let bytes: UnsafeRawBufferPointer
+  package let bytes: UnsafeRawBufferPointer
 
   /// Maps the file at `path`; throws `notFound`, `unreadable`, or `malformed` when it is larger than `bytesMax`.
-  init(path: String, bytesMax: Int = .max) throws(CheckpointError) {
+  package init(path: String, bytesMax: Int = .max) throws(CheckpointError) {
     self.path = path
     // O_NONBLOCK: opening a named pipe must not wait for its writer.
     let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-    guard descriptor >= 0 else {
-      let code: CheckpointError.Code =
-        errno == ENOENT || errno == ENOTDIR ? .notFound : .unreadable
-      let reason = errno == ENOENT ? "no such file" : String(cString: strerror(errno))
-      throw CheckpointError(code, file: path, "cannot be opened: \(reason)")
-    }
+    guard descriptor >= 0 else { throw .system(.open, path) }
     defer { close(descriptor) }
     var status = stat()
-    guard fstat(descriptor, &status) == 0 else {
-      throw CheckpointError(
-        .unreadable,
-        file: path,
-        "has no status: \(String(cString: strerror(errno)))"
-      )
-    }
+    guard fstat(descriptor, &status) == 0 else { throw .system(.stat, path) }
     guard status.st_mode & S_IFMT == S_IFREG else {
       throw CheckpointError(.unreadable, file: path, "is not a regular file")
     }
@@ -55,13 +46,7 @@ final class MappedFile: @unchecked Sendable {
       return
     }
     let address = mmap(nil, size, PROT_READ, MAP_PRIVATE, descriptor, 0)
-    guard let address, address != MAP_FAILED else {
-      throw CheckpointError(
-        .unreadable,
-        file: path,
-        "cannot be mapped: \(String(cString: strerror(errno)))"
-      )
-    }
+    guard let address, address != MAP_FAILED else { throw .system(.map, path) }
     bytes = UnsafeRawBufferPointer(start: address, count: size)
   }
 

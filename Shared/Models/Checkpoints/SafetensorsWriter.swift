@@ -1,3 +1,4 @@
+import Files
 import JSON
 
 /// The description of a tensor to write.
@@ -39,7 +40,7 @@ package enum SafetensorsWriter {
     let ordered = tensors.enumerated().sorted {
       ($1.element.elementType.byteCount, $0.offset) < ($0.element.elementType.byteCount, $1.offset)
     }.map(\.element)
-    let file = FileBox(try AtomicFile(path: path))
+    let file = try AtomicFile<CheckpointError>(path)
     try file.write(try header(ordered, path: path))
     for tensor in ordered {
       var written = 0
@@ -84,22 +85,4 @@ package enum SafetensorsWriter {
     let length = UInt64(text.count).littleEndian
     return withUnsafeBytes(of: length) { Array($0) } + text
   }
-}
-
-/// An `AtomicFile` that a closure can write to.
-private final class FileBox {
-  private var file: AtomicFile
-
-  init(_ file: consuming AtomicFile) { self.file = file }
-
-  func write(_ bytes: UnsafeRawBufferPointer) throws(CheckpointError) { try file.write(bytes) }
-
-  func write(_ bytes: [UInt8]) throws(CheckpointError) {
-    let result = bytes.withUnsafeBytes { bytes in
-      Result { () throws(CheckpointError) in try file.write(bytes) }
-    }
-    try result.get()
-  }
-
-  func commit() throws(CheckpointError) { try file.commit() }
 }

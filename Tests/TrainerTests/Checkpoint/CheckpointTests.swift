@@ -1,3 +1,4 @@
+import Files
 import Foundation
 import Testing
 
@@ -47,7 +48,7 @@ struct CheckpointTests {
     #expect(content.values("b")?.map(\.bitPattern) == values[1..<3].map(\.bitPattern))
     #expect(content.values("c") == [])
     #expect(content.values("d") == nil)
-    #expect(try Files.names(in: temporary.path) == ["file"])
+    #expect(try FileSystem.entries(of: temporary.path) == ["file"])
   }
 
   @Test("any change of a byte and any lost end is noticed")
@@ -57,7 +58,7 @@ struct CheckpointTests {
     try [Float](repeating: 1, count: 9).withUnsafeBufferPointer {
       try CheckpointFile.write(path, header: [1, 2, 3], arrays: [("a", $0)])
     }
-    let whole = try Files.read(path)
+    let whole = try FileSystem.read(path)
     for offset in whole.indices {
       var bytes = whole
       bytes[offset] ^= 0x40
@@ -80,7 +81,7 @@ struct CheckpointTests {
     #expect(found.state.step == 15)
     #expect(found.state.lossSum == 15.1)
     #expect(found.content.values("weights")?.first == 15)
-    #expect(try Files.names(in: folder.path).count == 2)
+    #expect(try FileSystem.entries(of: folder.path).count == 2)
   }
 
   @Test("a damaged checkpoint is passed over for the one before", arguments: [0, 40, 300, -1])
@@ -88,12 +89,12 @@ struct CheckpointTests {
     let temporary = try TemporaryFolder()
     let folder = try CheckpointFolder(path: temporary.path)
     for step in [5, 10] { try write(folder, step: step) }
-    let newest = try #require(try Files.names(in: folder.path).last)
+    let newest = try #require(try FileSystem.entries(of: folder.path).last)
     try damage("\(folder.path)/\(newest)", at: offset)
     let found = try #require(try folder.newest(of: identity))
     #expect(found.state.step == 5)
     #expect(found.damaged.count == 1)
-    #expect(try Files.names(in: folder.path).count == 1)
+    #expect(try FileSystem.entries(of: folder.path).count == 1)
   }
 
   @Test("an unfinished file is no checkpoint")
@@ -101,9 +102,9 @@ struct CheckpointTests {
     let temporary = try TemporaryFolder()
     let folder = try CheckpointFolder(path: temporary.path)
     try write(folder, step: 5)
-    let file = try #require(try Files.names(in: folder.path).first)
-    let bytes = try Files.read("\(folder.path)/\(file)")
-    try Files.write(bytes[..<200], to: "\(folder.path)/step-000000009.checkpoint.tmp")
+    let file = try #require(try FileSystem.entries(of: folder.path).first)
+    let bytes = try FileSystem.read("\(folder.path)/\(file)")
+    try FileSystem.write(bytes[..<200], to: "\(folder.path)/step-000000009.checkpoint.tmp")
     #expect(try folder.newest(of: identity)?.state.step == 5)
   }
 

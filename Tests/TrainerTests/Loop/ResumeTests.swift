@@ -1,3 +1,4 @@
+import Files
 import Foundation
 import Testing
 
@@ -64,11 +65,11 @@ struct ResumeTests {
     let fixture = try LoopFixture(settings: settings)
     let table = try broken(fixture, stops: [10, 9, 10]) { folder in
       let newest = try #require(
-        try Files.names(in: folder).last { $0.hasPrefix("step-") }
+        try FileSystem.entries(of: folder).last { $0.hasPrefix("step-") }
       )
-      var bytes = try Files.read("\(folder)/\(newest)")
+      var bytes = try FileSystem.read("\(folder)/\(newest)")
       bytes[bytes.count / 2] ^= 1
-      try Files.write(bytes, to: "\(folder)/\(newest)")
+      try FileSystem.write(bytes, to: "\(folder)/\(newest)")
     }.table
     #expect(table.map(\.bitPattern) == reference.table.map(\.bitPattern))
   }
@@ -103,7 +104,7 @@ struct ResumeTests {
     let events = Events()
     try fixture.loop(onEvent: events.append).run()
     #expect(events.checkpoints.count > 20)
-    let names = try Files.names(in: fixture.folder.path)
+    let names = try FileSystem.entries(of: fixture.folder.path)
     #expect(names.filter { $0.hasPrefix("step-") }.count == 2)
     #expect(names.filter { $0.hasPrefix("best-") }.count <= 2)
     #expect(!names.contains { $0.hasSuffix(".tmp") })

@@ -1,4 +1,5 @@
 import Checkpoints
+import Files
 import Foundation
 import Models
 import Tensors
@@ -67,7 +68,7 @@ enum TinyModels {
        "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
          "max_input_chars_per_word": 100, "vocab": {\(entries)}}}
       """
-    try Files.write(json.utf8, to: "\(folder)/tokenizer.json")
+    try FileSystem.write(json.utf8, to: "\(folder)/tokenizer.json")
   }
 
   /// Sentences with persons and places.

@@ -1,4 +1,5 @@
 import Checkpoints
+import Files
 import Foundation
 import Models
 import Tensors
@@ -95,16 +96,16 @@ struct TrainingRunTests {
       "labels.txt", "learning-curve.svg", "run.json",
     ]
     #expect(result.reports.keys.sorted() == names)
-    #expect(try Files.names(in: "\(work.path)/reports") == names)
+    #expect(try FileSystem.entries(of: "\(work.path)/reports") == names)
     let path = try #require(result.reports["entities.txt"])
-    let text = String(decoding: try Files.read(path), as: UTF8.self)
+    let text = String(decoding: try FileSystem.read(path), as: UTF8.self)
     let average = try #require(text.split(separator: "\n").first { $0.contains("micro avg") })
     let numbers = average.split(separator: " ").compactMap { Double($0) }
     #expect(numbers.count == 4)
     #expect(abs(numbers[0] - (result.metrics["precision"] ?? -1)) < 5.1e-5)
     #expect(abs(numbers[1] - (result.metrics["recall"] ?? -1)) < 5.1e-5)
     #expect(abs(numbers[2] - (result.metrics["f1"] ?? -1)) < 5.1e-5)
-    let svg = try Files.read(try #require(result.reports["learning-curve.svg"]))
+    let svg = try FileSystem.read(try #require(result.reports["learning-curve.svg"]))
     #expect(String(decoding: svg, as: UTF8.self).contains("dev f1"))
   }
 
@@ -192,8 +193,8 @@ struct TrainingRunTests {
     #expect(firstLoss < 5)
     #expect(try #require(result.metrics["loss"]) < firstLoss)
     for name in ["tokenizer.json", "chat_template.jinja", "generation_config.json"] {
-      let copied = try Files.read("\(result.modelFolder)/\(name)")
-      #expect(try Files.read("\(base.modelFolder)/\(name)") == copied)
+      let copied = try FileSystem.read("\(result.modelFolder)/\(name)")
+      #expect(try FileSystem.read("\(base.modelFolder)/\(name)") == copied)
     }
   }
 
@@ -234,20 +235,20 @@ struct TrainingRunTests {
         )
       }
       #expect(error?.code == .cancelled)
-      #expect(!Files.exists("\(broken.path)/model/config.json"))
+      #expect(!FileSystem.isFile("\(broken.path)/model/config.json"))
     }
     let result = try run(task, input, in: broken.path, settings: settings)
     #expect(result.metrics == expected.metrics)
-    for name in try Files.names(in: expected.modelFolder) {
-      let bytes = try Files.read("\(expected.modelFolder)/\(name)")
-      #expect(try Files.read("\(result.modelFolder)/\(name)") == bytes, "\(name)")
+    for name in try FileSystem.entries(of: expected.modelFolder) {
+      let bytes = try FileSystem.read("\(expected.modelFolder)/\(name)")
+      #expect(try FileSystem.read("\(result.modelFolder)/\(name)") == bytes, "\(name)")
     }
     for name in expected.reports.keys {
-      let bytes = try Files.read("\(unbroken.path)/reports/\(name)")
-      #expect(try Files.read("\(broken.path)/reports/\(name)") == bytes, "\(name)")
+      let bytes = try FileSystem.read("\(unbroken.path)/reports/\(name)")
+      #expect(try FileSystem.read("\(broken.path)/reports/\(name)") == bytes, "\(name)")
     }
     try TrainingRun.removeCheckpoints(workFolder: broken.path)
-    #expect(try Files.names(in: broken.path) == ["model", "reports"])
+    #expect(try FileSystem.entries(of: broken.path) == ["model", "reports"])
   }
 
   @Test("what does not fit is refused before the first step, with the numbers")

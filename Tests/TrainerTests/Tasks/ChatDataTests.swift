@@ -1,3 +1,4 @@
+import Files
 import Testing
 import Tokenizers
 
@@ -106,7 +107,7 @@ struct ChatDataTests {
   @Test("a template that rewrites earlier messages is refused, naming row and message")
   func rewritingTemplate() throws {
     let folder = Environment.chatModel
-    let json = try Files.read("\(folder)/tokenizer.json")
+    let json = try FileSystem.read("\(folder)/tokenizer.json")
     let template =
       "{% for m in messages %}{{ m.role + ': ' }}"
       + "{{ m.content if loop.last else '...' }}\n{% endfor %}"

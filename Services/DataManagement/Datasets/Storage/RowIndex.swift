@@ -1,4 +1,5 @@
 import Crypto
+import Files
 import Glibc
 import Store
 
@@ -130,7 +131,7 @@ func openBlob(_ path: String, named name: String, sizeBytes: Int64) throws(DataE
   let descriptor = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)
   guard descriptor >= 0 else {
     let number = errno
-    guard number == ENOENT else { throw .system("open \(name)", number) }
+    guard number == ENOENT else { throw .system(.open, name, number) }
     throw DataError(.dataLoss, "\(name): its blob is missing; import the dataset again")
   }
   do throws(DataError) {
@@ -165,7 +166,7 @@ func readBlob(
       if part < 0 && errno == EINTR { continue }
       guard part > 0 else {
         failure =
-          part < 0 ? .system("read \(name)") : DataError(.dataLoss, "\(name): it ends early")
+          part < 0 ? .system(.read, name) : DataError(.dataLoss, "\(name): it ends early")
         return
       }
       filled += part

@@ -1,5 +1,6 @@
+internal import Checkpoints
 internal import Crypto
-import Glibc
+import Files
 
 /// A file of named f32 arrays behind a header, with a digest in the end.
 ///
@@ -28,28 +29,21 @@ enum CheckpointFile {
       table += name.utf8
       append(values.count, to: &table)
     }
-    let temporary = path + ".tmp"
-    let writer = try FileWriter(temporary)
+    let file = try AtomicFile<TrainerError>(path)
     var hash = SHA256()
     hash.update(data: table)
-    try writer.write(table)
+    try file.write(table)
     for (_, values) in arrays {
       let bytes = UnsafeRawBufferPointer(values)
       hash.update(bufferPointer: bytes)
-      try writer.write(bytes)
+      try file.write(bytes)
     }
-    try writer.write(Array(hash.finalize()))
-    try writer.finish()
-    try Files.rename(temporary, to: path)
-    try Files.sync(folder(of: path))
+    try file.write(Array(hash.finalize()))
+    try file.commit()
   }
 
   private static func append(_ value: Int, to bytes: inout [UInt8]) {
     withUnsafeBytes(of: UInt64(value).littleEndian) { bytes += $0 }
-  }
-
-  private static func folder(of path: String) -> String {
-    path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
   }
 
   /// The content of a file.
@@ -57,12 +51,16 @@ enum CheckpointFile {
     let header: [UInt8]
     /// The arrays by name, in the mapped file.
     private(set) var arrays: [String: UnsafeRawBufferPointer] = [:]
-    private let mapping: Mapping
+    private let mapping: MappedFile
 
     /// Maps the file and checks the digest; nil if the file is not whole or not of this format.
     /// - Throws: `storage` when it cannot be opened.
     init?(path: String) throws(TrainerError) {
-      mapping = try Mapping(path)
+      do throws(CheckpointError) {
+        mapping = try MappedFile(path: path)
+      } catch {
+        throw TrainerError(.storage, "open \(path): \(error.message)", cause: error)
+      }
       let all = mapping.bytes
       guard all.count >= magic.count + digestBytes else { return nil }
       let body = UnsafeRawBufferPointer(rebasing: all[..<(all.count - digestBytes)])
@@ -115,33 +113,6 @@ enum CheckpointFile {
     mutating func block() -> UnsafeRawBufferPointer? {
       guard let count = integer(), count <= headerBytesMax else { return nil }
       return take(count)
-    }
-  }
-
-  /// A file mapped read-only for as long as the object lives.
-  private final class Mapping {
-    let bytes: UnsafeRawBufferPointer
-
-    init(_ path: String) throws(TrainerError) {
-      let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-      guard descriptor >= 0 else { throw .system("open \(path)") }
-      defer { close(descriptor) }
-      var status = stat()
-      guard fstat(descriptor, &status) == 0 else { throw .system("stat \(path)") }
-      let size = Int(status.st_size)
-      guard size > 0 else {
-        bytes = UnsafeRawBufferPointer(start: nil, count: 0)
-        return
-      }
-      let address = mmap(nil, size, PROT_READ, MAP_PRIVATE, descriptor, 0)
-      guard let address, address != MAP_FAILED else { throw .system("map \(path)") }
-      bytes = UnsafeRawBufferPointer(start: address, count: size)
-    }
-
-    deinit {
-      if let address = bytes.baseAddress {
-        munmap(UnsafeMutableRawPointer(mutating: address), bytes.count)
-      }
     }
   }
 }

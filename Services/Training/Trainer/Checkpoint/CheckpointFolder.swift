@@ -1,3 +1,4 @@
+import Files
 internal import FoundationEssentials
 
 /// The checkpoints of a run: the two newest, so that one that the disk damaged can be replaced, and
@@ -15,7 +16,7 @@ struct CheckpointFolder {
 
   init(path: String) throws(TrainerError) {
     self.path = path
-    try Files.createFolders(path)
+    try FileSystem.createDirectories(path)
   }
 
   private func file(_ prefix: String, _ step: Int) -> String {
@@ -26,7 +27,7 @@ struct CheckpointFolder {
 
   /// The steps of the files with `prefix`, in rising order.
   private func steps(_ prefix: String) throws(TrainerError) -> [Int] {
-    try Files.names(in: path).compactMap { name in
+    try FileSystem.entries(of: path).compactMap { name in
       guard name.hasPrefix(prefix), name.hasSuffix(Self.suffix) else { return nil }
       return Int(name.dropFirst(prefix.count).dropLast(Self.suffix.count))
     }.sorted()
@@ -46,7 +47,7 @@ struct CheckpointFolder {
 
   private func removeAllButNewest(_ prefix: String) throws(TrainerError) {
     for step in try steps(prefix).dropLast(Self.keptCount) {
-      try Files.remove(file(prefix, step))
+      try FileSystem.removeTree(file(prefix, step))
     }
   }
 
@@ -86,9 +87,9 @@ struct CheckpointFolder {
         continue
       }
       try Self.check(state.identity, identity, path)
-      for path in damaged { try Files.remove(path) }
+      for path in damaged { try FileSystem.removeTree(path) }
       for best in try steps(Self.bestPrefix) where best > state.step {
-        try Files.remove(file(Self.bestPrefix, best))
+        try FileSystem.removeTree(file(Self.bestPrefix, best))
       }
       return Found(state: state, content: content, damaged: damaged)
     }
@@ -99,7 +100,7 @@ struct CheckpointFolder {
   private func hasBest(_ state: TrainingState) throws(TrainerError) -> Bool {
     guard let step = state.bestWeightsStep else { return true }
     let path = file(Self.bestPrefix, step)
-    guard Files.exists(path) else { return false }
+    guard FileSystem.isFile(path) else { return false }
     return try CheckpointFile.Content(path: path) != nil
   }
 
@@ -121,7 +122,7 @@ struct CheckpointFolder {
   }
 
   /// Removes all checkpoints.
-  func removeAll() throws(TrainerError) { try Files.removeFolder(path) }
+  func removeAll() throws(TrainerError) { try FileSystem.removeTree(path) }
 
   private static func encode(_ state: TrainingState) throws(TrainerError) -> [UInt8] {
     do {

@@ -1,3 +1,4 @@
+import Files
 import Glibc
 
 /// A file of rows, one in each line, read in constant memory.
@@ -13,14 +14,14 @@ package struct JSONLinesFile: RowSource {
 
   package func forEachRow(_ body: (UnsafeRawBufferPointer) throws -> Void) throws {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-    guard descriptor >= 0 else { throw TrainerError.system("open \(path)") }
+    guard descriptor >= 0 else { throw TrainerError.system(.open, path) }
     defer { close(descriptor) }
     var pending: [UInt8] = []
     var block = [UInt8](repeating: 0, count: Self.blockBytes)
     while true {
       let count = read(descriptor, &block, block.count)
       if count < 0, errno == EINTR { continue }
-      guard count >= 0 else { throw TrainerError.system("read \(path)") }
+      guard count >= 0 else { throw TrainerError.system(.read, path) }
       guard count > 0 else { break }
       var start = 0
       while let end = block[start..<count].firstIndex(of: UInt8(ascii: "\n")) {

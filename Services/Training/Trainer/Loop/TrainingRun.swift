@@ -1,4 +1,5 @@
 internal import Checkpoints
+import Files
 internal import Models
 internal import Tensors
 
@@ -111,7 +112,7 @@ package final class TrainingRun {
 
   /// Removes the checkpoints of a run whose result is safe elsewhere.
   package static func removeCheckpoints(workFolder: String) throws(TrainerError) {
-    try Files.removeFolder(checkpointFolder(workFolder))
+    try FileSystem.removeTree(checkpointFolder(workFolder))
   }
 
   /// Evaluates the weights that are kept, and writes model and reports.
@@ -123,8 +124,8 @@ package final class TrainingRun {
     let evaluation = try loop.evaluateFinal(split)
     let model = "\(workFolder)/model"
     let temporary = "\(workFolder)/model.tmp"
-    try Files.removeFolder(temporary)
-    try Files.createFolders(temporary)
+    try FileSystem.removeTree(temporary)
+    try FileSystem.createDirectories(temporary)
     do throws(ModelError) {
       try prepared.model.save(
         folder: temporary,
@@ -134,9 +135,9 @@ package final class TrainingRun {
       throw TrainerError(.storage, error.message, cause: error)
     }
     try prepared.tokenizerFiles.write(to: temporary)
-    try Files.sync(temporary)
-    try Files.removeFolder(model)
-    try Files.rename(temporary, to: model)
+    try FileSystem.syncDirectory(temporary)
+    try FileSystem.removeTree(model)
+    try FileSystem.rename(temporary, to: model)
     let report = RunReport(
       task: task,
       configuration: configuration,
@@ -163,18 +164,18 @@ package final class TrainingRun {
     _ data: TaskData
   ) throws(TrainerError) -> [String: String] {
     let folder = "\(workFolder)/reports"
-    try Files.removeFolder(folder)
-    try Files.createFolders(folder)
+    try FileSystem.removeTree(folder)
+    try FileSystem.createDirectories(folder)
     let metric = configuration.selection(task: task, isEntities: data.isEntities).name
     var files = evaluation?.files ?? [:]
     files["run.json"] = try report.json()
     files["learning-curve.svg"] = report.learningCurve(metric: metric)
     var paths: [String: String] = [:]
     for (name, content) in files {
-      try Files.write(content.utf8, to: "\(folder)/\(name)")
+      try FileSystem.write(content.utf8, to: "\(folder)/\(name)")
       paths[name] = "\(folder)/\(name)"
     }
-    try Files.sync(folder)
+    try FileSystem.syncDirectory(folder)
     return paths
   }
 }

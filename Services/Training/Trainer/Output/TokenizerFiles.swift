@@ -1,3 +1,4 @@
+import Files
 internal import Tokenizers
 
 /// The files of a tokenizer, which go with the model.
@@ -13,8 +14,8 @@ struct TokenizerFiles {
 
   /// Reads those of a model folder.
   init(copiedFrom folder: String) throws(TrainerError) {
-    for name in Self.names where Files.exists("\(folder)/\(name)") {
-      files[name] = try Files.read("\(folder)/\(name)")
+    for name in Self.names where FileSystem.isFile("\(folder)/\(name)") {
+      files[name] = try FileSystem.read("\(folder)/\(name)")
     }
     guard files["tokenizer.json"] != nil else {
       throw TrainerError(.invalidModel, "base model: \(folder)/tokenizer.json does not exist")
@@ -92,7 +93,7 @@ struct TokenizerFiles {
   /// Writes them into `folder`.
   func write(to folder: String) throws(TrainerError) {
     for (name, bytes) in files.sorted(by: { $0.key < $1.key }) {
-      try Files.write(bytes, to: "\(folder)/\(name)")
+      try FileSystem.write(bytes, to: "\(folder)/\(name)")
     }
   }
 }
