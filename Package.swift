@@ -52,6 +52,16 @@ let neutral: [Target] = [
   tests("JSON"),
 ]
 
+/// What services keep; neither mathematics nor the wire imports it.
+let storage: [Target] = [
+  shared(
+    "Databases",
+    path: "Shared/Storage/Databases",
+    [.product(name: "GRDB", package: "GRDB.swift")]
+  ),
+  tests("Databases", [.product(name: "GRDB", package: "GRDB.swift")]),
+]
+
 /// Mathematics: never imports the wire.
 let mathematics: [Target] = [
   shared("Tokenizers", exclude: ["Unicode/generate_tables.py"], ["Files", "JSON"]),
@@ -277,7 +287,7 @@ let services: [Target] = [
     "Store",
     path: "Services/DataManagement/Store",
     [
-      "Files",
+      "Databases", "Files",
       .product(name: "Crypto", package: "swift-crypto"),
       .product(name: "GRDB", package: "GRDB.swift"),
     ]
@@ -286,7 +296,7 @@ let services: [Target] = [
     "Registry",
     path: "Services/DataManagement/Registry",
     [
-      "Checkpoints", "Files", "JSON", "Store", "Tokenizers",
+      "Checkpoints", "Databases", "Files", "JSON", "Store", "Tokenizers",
       .product(name: "Crypto", package: "swift-crypto"),
       .product(name: "GRDB", package: "GRDB.swift"),
     ]
@@ -296,7 +306,7 @@ let services: [Target] = [
     "Datasets",
     path: "Services/DataManagement/Datasets",
     [
-      "Files", "JSON", "Store",
+      "Databases", "Files", "JSON", "Store",
       .product(name: "Crypto", package: "swift-crypto"),
       .product(name: "GRDB", package: "GRDB.swift"),
     ]
@@ -330,7 +340,7 @@ let services: [Target] = [
   shared(
     "JobStore",
     path: "Services/Training/Jobs",
-    ["Files", "WorkerProtocol", .product(name: "GRDB", package: "GRDB.swift")]
+    ["Databases", "Files", "WorkerProtocol", .product(name: "GRDB", package: "GRDB.swift")]
   ),
   tests("JobStore", ["WorkerProtocol"]),
   shared(
@@ -465,5 +475,5 @@ let package = Package(
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", exact: "2.13.0"),
     .package(url: "https://github.com/swiftlang/swift-subprocess", exact: "1.0.2"),
   ],
-  targets: system + neutral + mathematics + training + wire + services
+  targets: system + neutral + storage + mathematics + training + wire + services
 )

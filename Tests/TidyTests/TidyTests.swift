@@ -15,6 +15,9 @@ struct TidyTests {
     "CNghttp2", "CProto", "CProtobufC", "RPC", "ServiceAPI", "ServiceKit",
   ]
 
+  /// What only services import.
+  static let stores: Set<String> = ["Databases", "GRDB"]
+
   /// Constructs that are not used here, each with what to do instead.
   static let banned = [
     ("print(", "use the logger"),
@@ -35,6 +38,9 @@ struct TidyTests {
       Self.mathematics.contains(module)
       ? Self.wire : Self.wire.contains(module) ? Self.mathematics : []
     #expect(file.imports.isDisjoint(with: others), "\(file.path) imports the other column")
+    if !others.isEmpty {
+      #expect(file.imports.isDisjoint(with: Self.stores), "\(file.path) imports a database")
+    }
   }
 
   @Test(

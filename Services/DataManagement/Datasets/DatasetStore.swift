@@ -1,3 +1,4 @@
+import Databases
 import Files
 package import Store
 import Synchronization

@@ -1,9 +1,10 @@
+import Databases
 import GRDB
 import Store
 
 /// The registry's part of the database: versions, their files and aliases.
 struct Catalogue: Sendable {
-  let database: StoreDatabase
+  let database: StoreDatabase<DataError>
   let layout: StoreLayout
 
   /// The tables, and the blobs they refer to.

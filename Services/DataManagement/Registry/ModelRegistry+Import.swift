@@ -1,3 +1,4 @@
+import Databases
 import Files
 import GRDB
 package import Store

@@ -1,3 +1,4 @@
+package import Databases
 package import Files
 import Glibc
 
@@ -69,6 +70,25 @@ extension DataError: FileFailure {
     _ excess: String
   ) -> DataError {
     DataError(.resourceExhausted, "\(operation.rawValue) \(path): \(excess)")
+  }
+}
+
+extension DataError: DatabaseFailure {
+  /// The error of an operation on the database, with the code that fits the problem.
+  package static func database(
+    _ problem: DatabaseProblem,
+    _ message: String,
+    cause: (any Error)?
+  ) -> DataError {
+    let code: Code =
+      switch problem {
+      case .damaged: .dataLoss
+      case .full: .resourceExhausted
+      case .forbidden, .newer: .failedPrecondition
+      case .cancelled: .cancelled
+      case .failed: .internalFailure
+      }
+    return DataError(code, message, cause: cause)
   }
 }
 

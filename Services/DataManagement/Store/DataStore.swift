@@ -1,3 +1,4 @@
+package import Databases
 import Files
 
 /// The store of the data-management service: one folder with a database and blobs, owned by one process.
@@ -8,7 +9,7 @@ package final class DataStore: Sendable {
   /// Where things lie.
   package let layout: StoreLayout
   /// The metadata.
-  package let database: StoreDatabase
+  package let database: StoreDatabase<DataError>
   /// The contents.
   package let blobs: BlobDirectory
   /// What the start removed.
@@ -50,7 +51,8 @@ package final class DataStore: Sendable {
     }
     database = try StoreDatabase(
       path: layout.database,
-      schemas: schemas,
+      label: "llmos.data",
+      migrations: schemas.flatMap(\.migrations),
       busyMilliseconds: busyMilliseconds
     )
     var swept = StoreSweep()

@@ -1,14 +1,9 @@
+import Databases
 import Dispatch
 import Files
 import GRDB
 import Synchronization
 package import WorkerProtocol
-
-#if canImport(Glibc)
-import Glibc
-#elseif canImport(Musl)
-import Musl
-#endif
 
 /// The jobs of a training service: their states, attempts, events and figures, in SQLite.
 ///
@@ -16,7 +11,7 @@ import Musl
 /// transaction, so a process that is killed leaves the state before it or after it; `recover` then puts the jobs
 /// that were running back into the queue.
 package final class JobStore: Sendable {
-  let database: JobDatabase
+  let database: StoreDatabase<JobStoreError>
   let limits: JobLimits
   let now: @Sendable () -> Int64
   let broadcast = ChangeBroadcast()
@@ -36,7 +31,7 @@ package final class JobStore: Sendable {
   package init(
     path: String,
     limits: JobLimits = JobLimits(),
-    now: @escaping @Sendable () -> Int64 = JobStore.wallClock
+    now: @escaping @Sendable () -> Int64 = WallClock.milliseconds
   ) throws(JobStoreError) {
     guard let lock = try FileLock<JobStoreError>.acquire("\(path).lock") else {
       throw JobStoreError(
@@ -45,7 +40,12 @@ package final class JobStore: Sendable {
       )
     }
     self.lock = Mutex(lock)
-    database = try JobDatabase(path: path, busyMilliseconds: limits.databaseBusyMillisecondsMax)
+    database = try StoreDatabase(
+      path: path,
+      label: "llmos.jobs",
+      migrations: JobSchema.migrations,
+      busyMilliseconds: limits.databaseBusyMillisecondsMax
+    )
     self.limits = limits
     self.now = now
   }
@@ -63,13 +63,6 @@ package final class JobStore: Sendable {
       }
     }
     return try result.get()
-  }
-
-  /// The system's time in milliseconds since 1970-01-01 UTC.
-  package static let wallClock: @Sendable () -> Int64 = {
-    var time = timespec()
-    clock_gettime(CLOCK_REALTIME, &time)
-    return Int64(time.tv_sec) * 1_000 + Int64(time.tv_nsec) / 1_000_000
   }
 
   /// Closes the database; later use throws.

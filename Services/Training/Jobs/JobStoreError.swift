@@ -1,3 +1,4 @@
+package import Databases
 package import Files
 
 /// What went wrong in the store of jobs, in words that name the operation and the values.
@@ -65,5 +66,24 @@ extension JobStoreError: FileFailure {
     _ excess: String
   ) -> JobStoreError {
     JobStoreError(.resourceExhausted, "\(operation.rawValue) \(path): \(excess)")
+  }
+}
+
+extension JobStoreError: DatabaseFailure {
+  /// The error of an operation on the database, with the code that fits the problem.
+  package static func database(
+    _ problem: DatabaseProblem,
+    _ message: String,
+    cause: (any Error)?
+  ) -> JobStoreError {
+    let code: Code =
+      switch problem {
+      case .damaged: .dataLoss
+      case .full: .resourceExhausted
+      case .forbidden, .newer: .failedPrecondition
+      case .cancelled: .cancelled
+      case .failed: .internalFailure
+      }
+    return JobStoreError(code, message, cause: cause)
   }
 }

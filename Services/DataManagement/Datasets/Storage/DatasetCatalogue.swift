@@ -1,9 +1,10 @@
+import Databases
 import GRDB
 import Store
 
 /// The datasets' part of the database: versions, splits, label counts and shards.
 struct DatasetCatalogue: Sendable {
-  let database: StoreDatabase
+  let database: StoreDatabase<DataError>
 
   /// The tables, and the blobs they refer to.
   static let schema = StoreSchema(

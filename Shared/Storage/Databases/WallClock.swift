@@ -1,8 +1,13 @@
+#if canImport(Glibc)
 import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
 
-/// The system's time, as it is stored.
+/// The system's time, as databases keep it.
 package enum WallClock {
   /// Milliseconds since 1970-01-01 UTC.
+  @Sendable
   package static func milliseconds() -> Int64 {
     var time = timespec()
     clock_gettime(CLOCK_REALTIME, &time)
