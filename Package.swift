@@ -48,6 +48,12 @@ let system: [Target] = [
 let neutral: [Target] = [
   shared("Files", path: "Shared/Storage/Files", []),
   tests("Files"),
+  shared(
+    "Digests",
+    path: "Shared/Storage/Digests",
+    ["Files", .product(name: "Crypto", package: "swift-crypto")]
+  ),
+  tests("Digests", ["Files"]),
   shared("JSON", []),
   tests("JSON"),
 ]
@@ -86,7 +92,8 @@ let training: [Target] = [
     "Trainer",
     path: "Services/Training/Trainer",
     [
-      "Checkpoints", "Files", "JSON", "Models", "Optimizers", "Reports", "Tensors", "Tokenizers",
+      "Checkpoints", "Digests", "Files", "JSON", "Models", "Optimizers", "Reports", "Tensors",
+      "Tokenizers",
       .product(name: "Crypto", package: "swift-crypto"),
     ]
   ),
@@ -194,8 +201,7 @@ let services: [Target] = [
   shared(
     "ModelAccess",
     [
-      "RPC", "ServiceAPI", "ServiceKit",
-      .product(name: "Crypto", package: "swift-crypto"),
+      "Digests", "Files", "RPC", "ServiceAPI", "ServiceKit",
       .product(name: "Logging", package: "swift-log"),
       .product(name: "NIOPosix", package: "swift-nio"),
       .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -287,7 +293,7 @@ let services: [Target] = [
     "Store",
     path: "Services/DataManagement/Store",
     [
-      "Databases", "Files",
+      "Databases", "Digests", "Files",
       .product(name: "Crypto", package: "swift-crypto"),
       .product(name: "GRDB", package: "GRDB.swift"),
     ]
@@ -296,8 +302,7 @@ let services: [Target] = [
     "Registry",
     path: "Services/DataManagement/Registry",
     [
-      "Checkpoints", "Databases", "Files", "JSON", "Store", "Tokenizers",
-      .product(name: "Crypto", package: "swift-crypto"),
+      "Checkpoints", "Databases", "Digests", "Files", "JSON", "Store", "Tokenizers",
       .product(name: "GRDB", package: "GRDB.swift"),
     ]
   ),
@@ -306,7 +311,7 @@ let services: [Target] = [
     "Datasets",
     path: "Services/DataManagement/Datasets",
     [
-      "Databases", "Files", "JSON", "Store",
+      "Databases", "Digests", "Files", "JSON", "Store",
       .product(name: "Crypto", package: "swift-crypto"),
       .product(name: "GRDB", package: "GRDB.swift"),
     ]
@@ -347,7 +352,7 @@ let services: [Target] = [
     "JobSupervision",
     path: "Services/Training/Supervision",
     [
-      "JobStore", "WorkerProtocol",
+      "Files", "JobStore", "WorkerProtocol",
       .product(name: "Subprocess", package: "swift-subprocess"),
       .product(name: "SystemPackage", package: "swift-system"),
     ]
@@ -386,7 +391,7 @@ let services: [Target] = [
   .executableTarget(
     name: "llmos-training-worker",
     dependencies: [
-      "ModelAccess", "RPC", "ServiceAPI", "Trainer", "WorkerProtocol", "WorkerTransfer",
+      "Files", "ModelAccess", "RPC", "ServiceAPI", "Trainer", "WorkerProtocol", "WorkerTransfer",
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOPosix", package: "swift-nio"),
     ],
@@ -397,7 +402,7 @@ let services: [Target] = [
     "WorkerTransfer",
     path: "Services/Training/Transfer",
     [
-      "Files", "RPC", "ServiceAPI", .product(name: "Crypto", package: "swift-crypto"),
+      "Digests", "Files", "RPC", "ServiceAPI",
       .product(name: "SystemPackage", package: "swift-system"),
     ]
   ),
@@ -459,6 +464,8 @@ let package = Package(
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+    // No target imports these two: what hummingbird and async-http-client bring is held at one version,
+    // as Package.resolved is not committed.
     .package(url: "https://github.com/apple/swift-atomics", exact: "1.3.0"),
     .package(url: "https://github.com/apple/swift-collections", exact: "1.6.0"),
     .package(url: "https://github.com/apple/swift-crypto", exact: "4.5.2"),

@@ -1,4 +1,4 @@
-import Crypto
+import Digests
 package import Store
 
 /// Where the making of a version has got to.
@@ -79,13 +79,7 @@ package struct DatasetVersion: Sendable, Equatable {
   /// The digest of splits: SHA-256 of the lines `<sha256>  <name>` sorted by name (bytewise), which is what
   /// `sha256sum` prints of the splits as JSON Lines files named after them.
   static func digest(of splits: [DatasetSplit]) -> String {
-    var hash = SHA256()
-    for split in splits.sorted(by: { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }) {
-      Array("\(split.sha256)  \(split.name)\n".utf8).withUnsafeBytes {
-        hash.update(bufferPointer: $0)
-      }
-    }
-    return hexadecimal(hash.finalize())
+    sha256(ofListing: splits.map { ($0.name, $0.sha256) })
   }
 }
 

@@ -1,4 +1,3 @@
-import Crypto
 import Files
 import JSON
 package import Store

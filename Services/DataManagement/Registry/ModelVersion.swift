@@ -1,4 +1,4 @@
-import Crypto
+import Digests
 package import Store
 
 /// What the registry needs to know of a model folder's content.
@@ -96,12 +96,6 @@ package struct ModelVersion: Sendable, Equatable {
   /// That is what `sha256sum` prints, so in a version's folder `LC_ALL=C sha256sum -- * | sha256sum`
   /// prints the same digest.
   static func digest(of files: [StoredFile]) -> String {
-    var hash = SHA256()
-    for file in files.sorted(by: { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }) {
-      Array("\(file.sha256)  \(file.name)\n".utf8).withUnsafeBytes {
-        hash.update(bufferPointer: $0)
-      }
-    }
-    return hexadecimal(hash.finalize())
+    sha256(ofListing: files.map { ($0.name, $0.sha256) })
   }
 }

@@ -1,4 +1,4 @@
-import Crypto
+import Digests
 import Files
 import Glibc
 
@@ -111,12 +111,9 @@ package struct BlobDirectory: Sendable {
     named name: String,
     each body: (UnsafeRawBufferPointer) throws(DataError) -> Void = { _ in }
   ) throws(DataError) -> String {
-    var hash = SHA256()
-    try FileSystem.forEachPiece(descriptor, named: name) { (chunk) throws(DataError) in
+    try FileSystem.sha256(ofDescriptor: descriptor, named: name) { (piece) throws(DataError) in
       if Task.isCancelled { throw DataError(.cancelled, "read \(name): cancelled") }
-      hash.update(bufferPointer: chunk)
-      try body(chunk)
+      try body(piece)
     }
-    return hexadecimal(hash.finalize())
   }
 }

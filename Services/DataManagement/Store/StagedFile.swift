@@ -1,4 +1,5 @@
 import Crypto
+import Digests
 import Files
 
 /// A file that is being written in the store's staging folder, with its digest.
@@ -42,7 +43,7 @@ package final class StagedFile {
     return StoredFile(
       name: name,
       sizeBytes: Int64(sizeBytes),
-      sha256: hexadecimal(hash.finalize())
+      sha256: hash.finalize().hexadecimal
     )
   }
 }

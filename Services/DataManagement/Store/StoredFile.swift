@@ -14,15 +14,3 @@ package struct StoredFile: Sendable, Equatable {
     self.sha256 = sha256
   }
 }
-
-/// Lower-case hexadecimal of bytes.
-package func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
-  let digits = Array("0123456789abcdef".utf8)
-  var text: [UInt8] = []
-  text.reserveCapacity(64)
-  for byte in bytes {
-    text.append(digits[Int(byte >> 4)])
-    text.append(digits[Int(byte & 15)])
-  }
-  return String(decoding: text, as: UTF8.self)
-}

@@ -1,4 +1,5 @@
 import Dispatch
+import Files
 import WorkerProtocol
 
 #if canImport(FoundationEssentials)
@@ -36,8 +37,7 @@ package struct JobFolders: Sendable {
         attributes: [.posixPermissions: 0o700]
       )
       let path = WorkerSpecification.path(inFolder: specification.folder)
-      let text = Data(try WorkerJSON.encode(specification))
-      try text.write(to: URL(filePath: path), options: .atomic)
+      try AtomicFile<WorkerProtocolError>.write(try WorkerJSON.encode(specification), to: path)
       return path
     }
   }

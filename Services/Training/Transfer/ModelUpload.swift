@@ -1,4 +1,5 @@
-import Crypto
+import Digests
+import Files
 import RPC
 package import ServiceAPI
 import SystemPackage
@@ -83,7 +84,11 @@ package struct ModelUpload: Sendable {
         let path = FilePath(folder).appending(name)
         let attributes = try FileManager.default.attributesOfItem(atPath: path.string)
         guard attributes[.type] as? FileAttributeType == .typeRegular else { continue }
-        files.append(try describe(path, name))
+        let digest = try FileOperations<TransferError>.sha256(of: path.string)
+        var file = RegistryV1.ModelFile()
+        (file.name, file.sha256) = (name, digest.sha256)
+        file.sizeBytes = UInt64(digest.sizeBytes)
+        files.append(file)
       }
       guard files.count <= filesMax else {
         throw TransferError(.refused, "\(folder) has \(files.count) files, more than \(filesMax)")
@@ -94,23 +99,5 @@ package struct ModelUpload: Sendable {
     } catch {
       throw TransferError(.storage, "read \(folder): \(error)", cause: error)
     }
-  }
-
-  private static func describe(_ path: FilePath, _ name: String) throws -> RegistryV1.ModelFile {
-    let descriptor = try FileDescriptor.open(path, .readOnly, options: .closeOnExec)
-    defer { try? descriptor.close() }
-    var hash = SHA256()
-    var file = RegistryV1.ModelFile()
-    file.name = name
-    while let piece = try piece(of: descriptor) {
-      hash.update(data: piece)
-      file.sizeBytes += UInt64(piece.count)
-    }
-    let digits = Array("0123456789abcdef".utf8)
-    file.sha256 = String(
-      decoding: hash.finalize().flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] },
-      as: UTF8.self
-    )
-    return file
   }
 }

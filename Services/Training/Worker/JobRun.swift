@@ -1,3 +1,4 @@
+import Files
 import Foundation
 import ModelAccess
 import NIOCore
@@ -143,7 +144,7 @@ struct JobRun: Sendable {
 
   // MARK: - After
 
-  /// Moves the reports to where they stay when the work folder goes.
+  /// Copies the reports to where they stay when the work folder goes.
   private func keepReports(_ result: TrainingResult) throws {
     let manager = FileManager.default
     try manager.createDirectory(
@@ -152,7 +153,7 @@ struct JobRun: Sendable {
     )
     for (name, path) in result.reports {
       let text = try Data(contentsOf: URL(filePath: path))
-      try text.write(to: URL(filePath: "\(worker.reportsFolder)/\(name)"), options: .atomic)
+      try AtomicFile<WorkerProtocolError>.write(text, to: "\(worker.reportsFolder)/\(name)")
     }
   }
 

@@ -168,6 +168,17 @@ package enum FileOperations<Failure: FileFailure> {
     return descriptor
   }
 
+  /// The status of an open file, which messages call `name`; an error unless it is a regular one.
+  @discardableResult
+  package static func requireFile(_ descriptor: CInt, _ name: String) throws(Failure) -> FileStatus
+  {
+    let status = try status(ofDescriptor: descriptor, name: name)
+    guard status.kind == .file else {
+      throw .system(.read, name, status.kind == .directory ? EISDIR : ENOTSUP)
+    }
+    return status
+  }
+
   /// Reads an open file from where it stands to its end, and hands each piece to `body`.
   package static func forEachPiece(
     _ descriptor: CInt,
@@ -196,10 +207,7 @@ package enum FileOperations<Failure: FileFailure> {
   package static func read(_ path: String, bytesMax: Int = 1 << 30) throws(Failure) -> [UInt8] {
     let descriptor = try openForReading(path, followsLinks: true)
     defer { close(descriptor) }
-    let status = try status(ofDescriptor: descriptor, name: path)
-    guard status.kind == .file else {
-      throw .system(.read, path, status.kind == .directory ? EISDIR : ENOTSUP)
-    }
+    let status = try requireFile(descriptor, path)
     guard status.sizeBytes <= bytesMax else {
       throw .excessive(.read, path, "\(status.sizeBytes) bytes, more than \(bytesMax)")
     }

@@ -3,12 +3,12 @@ import Store
 
 /// Reads files of one token a line: columns separated by tabs or else by spaces, a blank line between
 /// sentences, `-DOCSTART-` lines passed over.
-struct CoNLLParser: FileParser {
+struct CoNLLParser: LineParser {
   private let limits: DatasetLimits
   private let tokenColumn: Int
   private let tagColumn: Int
   private let labelNames: [String]
-  private var lines: LineReader
+  var lines: LineReader
   private var columnCount: Int?
 
   private var tokens: [String] = []
@@ -40,26 +40,9 @@ struct CoNLLParser: FileParser {
     return column
   }
 
-  mutating func consume(
-    _ bytes: UnsafeRawBufferPointer,
-    _ sink: ParsedItemSink
-  ) throws(DataError) {
-    // Taken out: the lines' handler changes the rest of the parser.
-    var reader = LineReader(bytesMax: 0)
-    swap(&reader, &lines)
-    defer { swap(&reader, &lines) }
-    try reader.consume(bytes) { (line, number) throws(DataError) in
-      try take(line, number, sink)
-    }
-  }
+  mutating func end(_ sink: ParsedItemSink) throws(DataError) { try endRow(sink) }
 
-  mutating func finish(_ sink: ParsedItemSink) throws(DataError) {
-    var reader = lines
-    try reader.finish { (line, number) throws(DataError) in try take(line, number, sink) }
-    try endRow(sink)
-  }
-
-  private mutating func take(
+  mutating func take(
     _ line: LineReader.Line,
     _ number: UInt64,
     _ sink: ParsedItemSink

@@ -91,6 +91,43 @@ protocol FileParser {
   mutating func finish(_ sink: ParsedItemSink) throws(DataError)
 }
 
+/// A parser of files whose lines are read one by one.
+protocol LineParser: FileParser {
+  /// What cuts the lines.
+  var lines: LineReader { get set }
+  /// Reads a line.
+  mutating func take(
+    _ line: LineReader.Line,
+    _ number: UInt64,
+    _ sink: ParsedItemSink
+  ) throws(DataError)
+  /// Ends what the last line left open.
+  mutating func end(_ sink: ParsedItemSink) throws(DataError)
+}
+
+extension LineParser {
+  mutating func consume(
+    _ bytes: UnsafeRawBufferPointer,
+    _ sink: ParsedItemSink
+  ) throws(DataError) {
+    // Taken out: the lines' handler changes the rest of the parser.
+    var reader = LineReader(bytesMax: 0)
+    swap(&reader, &lines)
+    defer { lines = reader }
+    try reader.consume(bytes) { (line, number) throws(DataError) in
+      try take(line, number, sink)
+    }
+  }
+
+  mutating func finish(_ sink: ParsedItemSink) throws(DataError) {
+    var reader = lines
+    try reader.finish { (line, number) throws(DataError) in try take(line, number, sink) }
+    try end(sink)
+  }
+
+  mutating func end(_ sink: ParsedItemSink) throws(DataError) {}
+}
+
 /// Why a row cannot be used.
 struct RowProblem: Error {
   let reason: String

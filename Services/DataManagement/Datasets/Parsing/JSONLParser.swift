@@ -2,10 +2,10 @@ import JSON
 import Store
 
 /// Reads files of one JSON object a line.
-struct JSONLParser: FileParser {
+struct JSONLParser: LineParser {
   private let limits: DatasetLimits
   private let decoder: RowDecoder
-  private var lines: LineReader
+  var lines: LineReader
 
   init(options: ParserOptions, limits: DatasetLimits) {
     self.limits = limits
@@ -13,28 +13,9 @@ struct JSONLParser: FileParser {
     lines = LineReader(bytesMax: limits.lineBytesMax)
   }
 
-  mutating func consume(
-    _ bytes: UnsafeRawBufferPointer,
-    _ sink: ParsedItemSink
-  ) throws(DataError) {
-    let (decoder, limits) = (decoder, limits)
-    try lines.consume(bytes) { (line, number) throws(DataError) in
-      try Self.take(line, number, decoder, limits, sink)
-    }
-  }
-
-  mutating func finish(_ sink: ParsedItemSink) throws(DataError) {
-    let (decoder, limits) = (decoder, limits)
-    try lines.finish { (line, number) throws(DataError) in
-      try Self.take(line, number, decoder, limits, sink)
-    }
-  }
-
-  private static func take(
+  mutating func take(
     _ line: LineReader.Line,
     _ number: UInt64,
-    _ decoder: RowDecoder,
-    _ limits: DatasetLimits,
     _ sink: ParsedItemSink
   ) throws(DataError) {
     let item: ParsedItem

@@ -1,10 +1,10 @@
 import Store
 
 /// Reads plain text: a row for each line that is not blank, or for each paragraph.
-struct TextParser: FileParser {
+struct TextParser: LineParser {
   private let unit: TextUnit
   private let limits: DatasetLimits
-  private var lines: LineReader
+  var lines: LineReader
   private var paragraph = ""
   private var paragraphLine: UInt64 = 0
   private var problem: (line: UInt64, reason: String)?
@@ -15,26 +15,9 @@ struct TextParser: FileParser {
     lines = LineReader(bytesMax: limits.lineBytesMax)
   }
 
-  mutating func consume(
-    _ bytes: UnsafeRawBufferPointer,
-    _ sink: ParsedItemSink
-  ) throws(DataError) {
-    // Taken out: the lines' handler changes the rest of the parser.
-    var reader = LineReader(bytesMax: 0)
-    swap(&reader, &lines)
-    defer { swap(&reader, &lines) }
-    try reader.consume(bytes) { (line, number) throws(DataError) in
-      try take(line, number, sink)
-    }
-  }
+  mutating func end(_ sink: ParsedItemSink) throws(DataError) { try endParagraph(sink) }
 
-  mutating func finish(_ sink: ParsedItemSink) throws(DataError) {
-    var reader = lines
-    try reader.finish { (line, number) throws(DataError) in try take(line, number, sink) }
-    try endParagraph(sink)
-  }
-
-  private mutating func take(
+  mutating func take(
     _ line: LineReader.Line,
     _ number: UInt64,
     _ sink: ParsedItemSink

@@ -1,4 +1,5 @@
 import Crypto
+import Digests
 import Store
 
 /// Writes the rows and indexes of a new version into the staging folder.
@@ -148,7 +149,7 @@ final class VersionWriter {
         DatasetSplit(
           name: name,
           statistics: state.statistics,
-          sha256: hexadecimal(state.hash.finalize()),
+          sha256: state.hash.finalize().hexadecimal,
           index: index
         )
       )

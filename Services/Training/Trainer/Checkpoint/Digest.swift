@@ -1,4 +1,5 @@
 internal import Crypto
+internal import Digests
 import Files
 internal import FoundationEssentials
 import Glibc
@@ -11,7 +12,7 @@ enum Digest {
     encoder.outputFormatting = .sortedKeys
     do {
       let bytes = try encoder.encode(configuration)
-      return SplitReader.hexadecimal(SHA256.hash(data: bytes))
+      return SHA256.hash(data: bytes).hexadecimal
     } catch {
       throw TrainerError(.internal, "the configuration cannot be encoded: \(error)", cause: error)
     }
@@ -30,6 +31,6 @@ enum Digest {
       }
       withUnsafeBytes(of: size) { hash.update(bufferPointer: $0) }
     }
-    return SplitReader.hexadecimal(hash.finalize())
+    return hash.finalize().hexadecimal
   }
 }

@@ -1,4 +1,5 @@
 internal import Crypto
+internal import Digests
 
 /// A split of the data.
 package enum Split: String, Sendable, Codable, CaseIterable {
@@ -10,7 +11,7 @@ struct SplitReader {
   private var hash = SHA256()
 
   /// The hash of all rows read, as hexadecimal digits.
-  var digest: String { SplitReader.hexadecimal(hash.finalize()) }
+  var digest: String { hash.finalize().hexadecimal }
 
   /// Reads the rows of `source`, at most `limit`; returns their number.
   /// - Throws: `invalidData`, naming the split and the row (which counts from 1) and the reason;
@@ -57,11 +58,4 @@ struct SplitReader {
 
   /// Ends the reading of a source that has more rows than are wanted.
   private struct EnoughRows: Error {}
-
-  static func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
-    bytes.map { byte in
-      let digits = String(byte, radix: 16)
-      return byte < 16 ? "0" + digits : digits
-    }.joined()
-  }
 }
