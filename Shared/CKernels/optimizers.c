@@ -138,5 +138,10 @@ CK_CLONES void ck_add_scaled_f32(float *out, const float *x, float scale, size_t
 }
 
 CK_CLONES void ck_scale_f32(float *out, const float *x, float scale, size_t count) {
+  if (out == x) {
+    // By itself, or the compiler's check for overlap would choose the scalar loop.
+    for (size_t i = 0; i < count; i++) out[i] *= scale;
+    return;
+  }
   for (size_t i = 0; i < count; i++) out[i] = scale * x[i];
 }
