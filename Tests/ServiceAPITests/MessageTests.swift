@@ -93,6 +93,13 @@ import Testing
     )
   }
 
+  @Test func `text that a model made is carried with U+FFFD in the place of NUL`() throws {
+    var chunk = InferenceV1.Chunk()
+    chunk.text = "a\0b\0".carried
+    #expect(try decode(encode(chunk), as: InferenceV1.Chunk.self).text == "a\u{FFFD}b\u{FFFD}")
+    #expect("as it was".carried == "as it was")
+  }
+
   @Test func `a string with a NUL is not sent`() throws {
     var request = TokenizerV1.EncodeRequest()
     request.text = "cut\0here"

@@ -1,11 +1,12 @@
 """The services through stock grpcio, with stubs made from proto/."""
 
 import importlib
+import json
 import sys
 
 import grpc
 import pytest
-from conftest import ROOT, eventually, golden
+from conftest import MODELS, ROOT, eventually, golden
 
 CONVERSATION = golden("support-chat")["conversations"][0]
 SENTENCE = golden("ner-wikiann")[0]
@@ -88,6 +89,9 @@ def test_encode_decode_and_render(tokenizer):
     assert list(rendered.ids) == CONVERSATION["ids"]
     decoded = stub.Decode(messages.DecodeRequest(model="support-chat", ids=CONVERSATION["generated"]))
     assert decoded.text == CONVERSATION["answer"]
+    # The byte 0, which byte-level vocabularies write as this letter, does not fit into a message.
+    vocabulary = json.loads((MODELS / "support-chat" / "tokenizer.json").read_text())["model"]["vocab"]
+    assert stub.Decode(messages.DecodeRequest(model="support-chat", ids=[vocabulary["\u0100"]])).text == "\ufffd"
 
 
 def test_generate(inference):

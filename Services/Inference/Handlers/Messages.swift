@@ -26,7 +26,7 @@ extension InferenceV1.GenerateResponse.Event {
     switch event {
     case .text(let text):
       var chunk = InferenceV1.Chunk()
-      chunk.text = text
+      chunk.text = text.carried
       self = .chunk(chunk)
     case .finished(let reason, let promptTokens, let completionTokens):
       var complete = InferenceV1.Complete()

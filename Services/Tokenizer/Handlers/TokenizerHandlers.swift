@@ -60,7 +60,7 @@ package struct TokenizerHandlers: TokenizerV1.TokenizerService {
       response.text = try tokenizer.decode(
         request.ids,
         skipSpecialTokens: !request.keepSpecialTokens
-      )
+      ).carried
       return response
     }
   }
