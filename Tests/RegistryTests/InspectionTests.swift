@@ -35,6 +35,23 @@ import Testing
     #expect(version.description.task == "feature-extraction")
   }
 
+  @Test func `A name stands for one task: a model for another one is refused`() async throws {
+    let temporary = try TemporaryStore()
+    let registry = try temporary.openStrict()
+    _ = try await registry.importModel(folder: "\(demoModels)/support-chat")
+    let error = try await failure {
+      _ = try await registry.importModel(
+        folder: "\(demoModels)/ner-wikiann",
+        name: "support-chat"
+      )
+    }
+    #expect(error.code == .failedPrecondition)
+    #expect(error.message.contains("text-generation"))
+    #expect(error.message.contains("token-classification"))
+    #expect(try await registry.listModels().map(\.version) == [1])
+    #expect(try registry.inconsistencies().isEmpty)
+  }
+
   /// One way to damage a folder: the file, and what is done to its content.
   struct Damage: Sendable, CustomTestStringConvertible {
     let testDescription: String

@@ -79,6 +79,7 @@ import TrainingService
       "specification.base_model: model none is not registered", .notFound, { $0.baseModel = "none" }
     ),
     ("which ner cannot start from", .invalidArgument, { $0.baseModel = "talker" }),
+    ("is \"talker\", a model for text-generation", .invalidArgument, { $0.model = "talker" }),
   ]
 
   @Test(arguments: refused.indices)

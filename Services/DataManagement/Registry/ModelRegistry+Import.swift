@@ -155,6 +155,15 @@ extension ModelRegistry {
     } catch {
       throw DataError(error.code, "\(draft.source): \(error.message)", cause: error.cause)
     }
+    if let before = known.last(where: { $0.name == name })?.description.task,
+      before != description.task
+    {
+      throw DataError(
+        .failedPrecondition,
+        "\(draft.source): \(name) is a model for \(before), this one is for \(description.task): "
+          + "give it a name of its own"
+      )
+    }
     onStep(.validated)
 
     var repaired: Set<String> = []

@@ -104,7 +104,29 @@ package struct JobAdmission: Sendable {
       }
     }
     if let model = asked.baseModel { pinned.baseModel = try await baseModel(model, asked.task) }
+    try await checkResult(asked)
     return pinned
+  }
+
+  /// Refuses a name whose versions are for another task: the result could not be registered.
+  private func checkResult(_ asked: JobSpecification) async throws(RPCError) {
+    var request = RegistryV1.ResolveModelRequest()
+    request.model = asked.model
+    let present: RegistryV1.ModelVersion
+    do {
+      present = try await registry.resolveModel(request, options: Self.callOptions)
+    } catch  where error.code == .notFound {
+      return
+    } catch {
+      throw Self.about("specification.model", error)
+    }
+    guard present.task == asked.task.modelTask else {
+      throw invalid(
+        "specification.model",
+        "is \"\(asked.model)\", a model for \(present.task); the result is for "
+          + "\(asked.task.modelTask): give it a name of its own"
+      )
+    }
   }
 
   private func dataset(
@@ -190,6 +212,15 @@ package struct JobAdmission: Sendable {
 }
 
 extension JobSpecification.Task {
+  /// What the result is for, as the registry writes it.
+  fileprivate var modelTask: String {
+    switch self {
+    case .ner: "token-classification"
+    case .classify: "text-classification"
+    case .chat: "text-generation"
+    }
+  }
+
   /// The rows that can be trained on.
   fileprivate var rowKinds: [DatasetsV1.RowKind] {
     switch self {
