@@ -1,8 +1,9 @@
 """Worker, training service and data service are killed at random moments; the job ends with the same bits.
 
-TRAINING_KILLS says how often each of them is killed (default 2); TRAINING_KILL_SEED makes the moments the same again.
+TRAINING_KILLS says how often each of them is killed (default 4); TRAINING_KILL_SEED makes the moments the same again.
 """
 
+import json
 import os
 import random
 import re
@@ -10,11 +11,33 @@ import time
 
 import pytest
 from conftest import Suite, eventually
-from test_training import import_places, job_of, train
+from test_training import NAMES, PLACES, job_of
 
-KILLS = int(os.environ.get("TRAINING_KILLS", "2"))
+KILLS = int(os.environ.get("TRAINING_KILLS", "4"))
 SEED = int(os.environ.get("TRAINING_KILL_SEED", str(random.randrange(1 << 30))))
-SETTINGS = ["--set", "epochs=3", "--set", "batchSize=4", "--set", "checkpointSteps=5"]
+# A small model from scratch: all parts of a job take a share of its second or two.
+SETTINGS = {
+    "epochs": 4, "batchSize": 4, "checkpointSteps": 5, "scratchHidden": 64, "scratchLayers": 2, "scratchHeads": 4,
+    "scratchKvHeads": 2, "scratchIntermediate": 128, "scratchContext": 128, "scratchVocabulary": 320,
+}
+
+
+def import_trips(suite, folder):
+    rows = [
+        {"messages": [
+            {"role": "user", "content": f"Where did {name} go?"},
+            {"role": "assistant", "content": f"{name} went to {place}."},
+        ]}
+        for name in NAMES for place in PLACES
+    ]
+    path = folder / "trips.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    suite.llmos("data", "import", "--name", "trips", "--split", f"train={path}", "--split", f"dev={path}")
+
+
+def train(suite, *arguments):
+    settings = [word for name, value in SETTINGS.items() for word in ("--set", f"{name}={value}")]
+    return suite.llmos("train", "chat", "--data", "trips", *settings, *arguments)
 
 
 def digest(suite, model):
@@ -40,10 +63,10 @@ def worker_of(suite):
 def trained(tmp_path_factory):
     """A suite, the digest that an unbroken job comes to, and how long it takes."""
     suite = Suite(tmp_path_factory.mktemp("kills")).start()
-    import_places(suite, tmp_path_factory.mktemp("data"))
-    train(suite, "--model", "warm", *SETTINGS)
+    import_trips(suite, tmp_path_factory.mktemp("data"))
+    train(suite, "--model", "warm")
     began = time.monotonic()
-    train(suite, "--model", "unbroken", *SETTINGS)
+    train(suite, "--model", "unbroken")
     seconds = time.monotonic() - began
     yield suite, digest(suite, "unbroken"), seconds
     suite.stop()
@@ -68,7 +91,7 @@ def test_a_killed_process_does_not_change_the_result(trained, target, round):
     suite, expected, seconds = trained
     moment = random.Random(f"{SEED} {target} {round}").uniform(0, 1.1 * seconds)
     model = f"{target}-{round}"
-    job = job_of(train(suite, "--model", model, *SETTINGS, "--detach").stdout)
+    job = job_of(train(suite, "--model", model, "--detach").stdout)
     time.sleep(moment)
     kill(suite, target)
     said = f"killed {target} after {moment:.3f} s (TRAINING_KILL_SEED={SEED})"
