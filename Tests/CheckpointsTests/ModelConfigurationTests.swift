@@ -44,7 +44,7 @@ struct ModelConfigurationTests {
   func entityModel() throws {
     let model = try ModelConfiguration(folder: demoModel("ner-wikiann"))
     #expect(model.task == .tokenClassification && model.typeVocabularySize == 2)
-    #expect(model.labels == ["O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC"])
+    #expect(model.labels == ["O", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-PER", "I-PER"])
     #expect(model.normEpsilon == 1e-12 && model.ropeTheta == nil && model.activation == "gelu")
     #expect(model.headSize == 32 && model.keyValueHeadCount == 12)
     #expect(model.endOfSequenceIDs.isEmpty)

@@ -30,7 +30,7 @@ struct PeerEntity: Decodable {
 
 /// The demo model's labels and tokenizer.
 enum DemoEntities {
-  static let labels = ["O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC"]
+  static let labels = ["O", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-PER", "I-PER"]
   static let tokenizer = Result { try Tokenizer(folder: Environment.entityModel) }
   static func aggregator() throws -> EntityAggregator {
     EntityAggregator(labels: labels, tokenizer: try tokenizer.get())
