@@ -35,9 +35,22 @@ def import_trips(suite, folder):
     suite.llmos("data", "import", "--name", "trips", "--split", f"train={path}", "--split", f"dev={path}")
 
 
-def train(suite, *arguments):
+def train(suite, *arguments, **options):
     settings = [word for name, value in SETTINGS.items() for word in ("--set", f"{name}={value}")]
-    return suite.llmos("train", "chat", "--data", "trips", *settings, *arguments)
+    return suite.llmos("train", "chat", "--data", "trips", *settings, *arguments, **options)
+
+
+def create(suite, model):
+    """Creates a job, which has to wait while the training service still looks for a data service that was away."""
+    created = []
+
+    def accepted():
+        result = train(suite, "--model", model, "--key", model, "--detach", check=False)
+        created.append(result)
+        return result.returncode == 0
+
+    eventually(accepted, f"the job of {model} to be created")
+    return job_of(created[-1].stdout)
 
 
 def digest(suite, model):
@@ -91,7 +104,7 @@ def test_a_killed_process_does_not_change_the_result(trained, target, round):
     suite, expected, seconds = trained
     moment = random.Random(f"{SEED} {target} {round}").uniform(0, 1.1 * seconds)
     model = f"{target}-{round}"
-    job = job_of(train(suite, "--model", model, "--detach").stdout)
+    job = create(suite, model)
     time.sleep(moment)
     kill(suite, target)
     said = f"killed {target} after {moment:.3f} s (TRAINING_KILL_SEED={SEED})"
