@@ -24,7 +24,7 @@ import Testing
       #expect(imported.digest.count == 64)
       #expect(imported.createdAtMs > 1_700_000_000_000)
       let weights = try #require(imported.files.first { $0.name == "model.safetensors" })
-      #expect(weights.sizeBytes == 10_957_216)
+      #expect(weights.sizeBytes == 10_957_208)
       #expect(weights.sha256.count == 64)
       #expect(FileManager.default.fileExists(atPath: "\(imported.path)/model.safetensors"))
 

@@ -62,7 +62,7 @@ struct LoadingTests {
 
   @Test(
     "Truncated weights are refused, and the file is named",
-    arguments: [0, 7, 8, 100, 4_000, 5_000_000, 10_957_215]
+    arguments: [0, 7, 8, 100, 4_000, 5_000_000, 10_957_207]
   )
   func truncated(weightBytes: Int) throws {
     let error = try chatError(weightBytes: weightBytes)
