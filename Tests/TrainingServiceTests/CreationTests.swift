@@ -27,6 +27,8 @@ import TrainingService
       }
       #expect(chat.specification?.devSplit == "validation")
       #expect(chat.specification?.testSplit == "")
+      // Its one tag makes three labels.
+      #expect(try await training.create(dataset: "places").state == .queued)
     }
   }
 
@@ -73,6 +75,18 @@ import TrainingService
     ("ner needs ROW_KIND_TOKEN_CLASSIFICATION", .invalidArgument, { $0.dataset = "intents" }),
     ("bare@2 has the splits all", .invalidArgument, { $0.dataset = "bare" }),
     ("which has no rows", .invalidArgument, { $0.dataset = "hollow" }),
+    (
+      "specification.train_split is \"train\", whose only label is \"O\"", .invalidArgument,
+      { $0.dataset = "outside" }
+    ),
+    (
+      "specification.train_split is \"dev\", whose only label is \"spam\"", .invalidArgument,
+      {
+        $0.task = .classify
+        $0.dataset = "uniform"
+        $0.trainSplit = "dev"
+      }
+    ),
     ("specification.dev_split is \"eval\"", .invalidArgument, { $0.devSplit = "eval" }),
     ("specification.test_split is \"last\"", .invalidArgument, { $0.testSplit = "last" }),
     (

@@ -17,6 +17,8 @@ final class FakeDatasets: DatasetsV1.DatasetsService {
     let kinds: [String: DatasetsV1.RowKind] = [
       "entities": .tokenClassification, "intents": .sequenceClassification, "talks": .chat,
       "prose": .text, "bare": .tokenClassification, "hollow": .tokenClassification,
+      "outside": .tokenClassification, "places": .tokenClassification,
+      "uniform": .sequenceClassification,
     ]
     guard let name = parts.first, let kind = kinds[name] else {
       throw RPCError(.notFound, "dataset \(request.dataset) is not there")
@@ -36,6 +38,14 @@ final class FakeDatasets: DatasetsV1.DatasetsService {
       var split = DatasetsV1.Split()
       split.name = name
       split.rows = rows
+      let labels = ["outside": ["O"], "places": ["B-LOC"], "uniform": ["spam"]]
+      split.labels = (labels[dataset.name] ?? []).map { label in
+        var count = DatasetsV1.LabelCount()
+        count.name = label
+        count.count = rows
+        return count
+      }
+      if dataset.name == "places" { split.entities = split.labels }
       return split
     }
     return dataset

@@ -103,6 +103,9 @@ package struct JobAdmission: Sendable {
         throw invalid("specification.\(field)", "is \"\(split)\", which has no rows")
       }
     }
+    if let train = dataset.splits.first(where: { $0.name == pinned.trainSplit }) {
+      try checkLabels(of: train, asked.task)
+    }
     if let model = asked.baseModel { pinned.baseModel = try await baseModel(model, asked.task) }
     try await checkResult(asked)
     return pinned
@@ -127,6 +130,23 @@ package struct JobAdmission: Sendable {
           + "\(asked.task.modelTask): give it a name of its own"
       )
     }
+  }
+
+  /// Refuses training rows that leave a model nothing to tell apart.
+  ///
+  /// Where the labels are too many to be listed with the split, it has none here.
+  private func checkLabels(
+    of split: DatasetsV1.Split,
+    _ task: JobSpecification.Task
+  ) throws(RPCError) {
+    // One tag of entities makes three labels.
+    guard task != .chat, split.entities.isEmpty, split.labels.count == 1,
+      let label = split.labels.first
+    else { return }
+    throw invalid(
+      "specification.train_split",
+      "is \"\(split.name)\", whose only label is \"\(label.name)\"; \(task.rawValue) needs two"
+    )
   }
 
   private func dataset(
