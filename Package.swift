@@ -97,7 +97,10 @@ let training: [Target] = [
       .product(name: "Crypto", package: "swift-crypto"),
     ]
   ),
-  tests("Trainer", ["Checkpoints", "Files", "Models", "Optimizers", "Tensors", "Tokenizers"]),
+  tests(
+    "Trainer",
+    ["Checkpoints", "Files", "Models", "Optimizers", "Reports", "Tensors", "Tokenizers"]
+  ),
   .executableTarget(
     name: "llmos-bench",
     dependencies: [

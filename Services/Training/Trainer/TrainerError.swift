@@ -14,7 +14,7 @@ package struct TrainerError: Error, Sendable, CustomStringConvertible {
     case memoryLimit
     /// The checkpoint in the work folder belongs to another configuration, data set or model.
     case checkpointMismatch
-    /// The loss or a gradient is infinite or not a number.
+    /// The loss, a gradient or a weight is infinite or not a number.
     case diverged
     /// The caller asked the run to stop.
     case cancelled

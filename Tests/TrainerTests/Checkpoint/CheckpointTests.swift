@@ -71,6 +71,43 @@ struct CheckpointTests {
     }
   }
 
+  @Test("what would be too long to be read is not written")
+  func excess() throws {
+    let temporary = try TemporaryFolder()
+    let header = [UInt8](repeating: 0, count: CheckpointFile.headerBytesMax + 1)
+    let error = trainerError {
+      try CheckpointFile.write("\(temporary.path)/file", header: header, arrays: [])
+    }
+    #expect(error?.message.contains("\(header.count) bytes; at most") == true)
+    #expect(try FileSystem.entries(of: temporary.path) == [])
+  }
+
+  @Test("evaluations are thinned to the last and the best so far of each slot")
+  func thinning() {
+    var random = RandomStream(seed: 1, .order, 0)
+    var state = TrainingState(identity: identity)
+    var bests: Set<Int> = []
+    for step in 1...10_000 {
+      let value = random.nextUnit() + Double(step) / 1_000
+      let isBest = state.best.map { value > $0.value } ?? true
+      state.keep(
+        .init(step: step, epoch: 0, split: .dev, metrics: ["f1": value]),
+        isBest: isBest,
+        slotSteps: 100
+      )
+      if isBest {
+        state.best = .init(step: step, epoch: 0, value: value)
+        bests.insert(step)
+      }
+      #expect(state.evaluations.last?.step == step)
+      #expect(state.evaluations.contains { $0.step == state.best?.step })
+    }
+    #expect(bests.count > 100)
+    #expect((100...200).contains(state.evaluations.count))
+    let others = state.evaluations.map(\.step).filter { !bests.contains($0) }
+    #expect(others.allSatisfy { $0 % 100 == 0 })
+  }
+
   @Test("the newest checkpoint is found, two are kept")
   func newest() throws {
     let temporary = try TemporaryFolder()

@@ -75,6 +75,7 @@ struct ConfigurationTests {
       (["lr": "1", "learning_rate": "1"], ["learningRate is given twice"]),
       (["patience": "2", "evaluationsPerEpoch": "0"], ["patience", "evaluationsPerEpoch"]),
       (["seed": "-1"], ["seed", "\"-1\""]),
+      (["epsilon": "0"], ["epsilon", "\"0\"", "1e-12...1.0"]),
     ]
   )
   func refused(_ settings: [String: String], _ parts: [String]) {

@@ -38,6 +38,7 @@ final class LinearNetwork: TrainableNetwork {
   var table: [Float] { Array(values) }
   var gradientTable: [Float] { Array(gradients) }
   func fill(_ value: Float) { values.update(repeating: value) }
+  func set(_ id: Int, _ value: Float) { for c in 0..<classes { values[id * classes + c] = value } }
 
   func accumulateGradients(
     _ batch: PackedBatch,

@@ -48,6 +48,33 @@ struct ResumeTests {
     }
   }
 
+  @Test("a run that is stopped between steps loses none of them")
+  func stop() throws {
+    let settings = settings.merging(["checkpointSteps": "0", "evaluationsPerEpoch": "0"]) { $1 }
+    let reference = try LoopFixture(settings: settings).unbroken()
+    let fixture = try LoopFixture(settings: settings)
+    let network = LinearNetwork(ids: LoopFixture.idCount, classes: 3)
+    let events = Events()
+    for stop in [0, 7, 0, 10] {
+      var steps = 0
+      let loop = try fixture.loop(
+        network: network,
+        onEvent: {
+          if case .step = $0 { steps += 1 }
+          events.append($0)
+        },
+        isCancelled: { steps == stop }
+      )
+      #expect(trainerError { try loop.run() }?.code == .cancelled)
+    }
+    #expect(events.losses.count == 17)
+    // Nothing is written where there is nothing new.
+    #expect(events.checkpoints == [7, 15, 17])
+    try fixture.loop(network: network, onEvent: events.append).run()
+    #expect(events.losses.count == 45)
+    #expect(network.table.map(\.bitPattern) == reference.table.map(\.bitPattern))
+  }
+
   @Test("learning curve, evaluations and best result are those of an unbroken run")
   func state() throws {
     let fixture = try LoopFixture(settings: settings)

@@ -141,6 +141,60 @@ struct TrainingLoopTests {
     #expect(error?.message.hasPrefix("step 7, learning rate") == true)
   }
 
+  @Test("an evaluation whose loss is not a number ends the run, naming step or weights")
+  func evaluationDivergence() throws {
+    // An id that training does not have, so that its loss stays what it is.
+    var fixture = try LoopFixture()
+    fixture.data.dev?.append(ids: [35] as [UInt32], labels: [1] as [UInt32])
+    let network = LinearNetwork(ids: 40, classes: 3)
+    network.set(35, .nan)
+    let loop = try fixture.loop(network: network)
+    let weights = trainerError { try loop.run() }
+    #expect(weights?.code == .diverged)
+    #expect(weights?.message.hasPrefix("3 of the 120 values of table are not finite") == true)
+    var evaluator = Evaluator(task: .classify, labels: ["a", "b"], isEntities: false)
+    var batch = PackedBatch()
+    batch.append([0], labels: [1])
+    try [Float.infinity, 0].withUnsafeBufferPointer { try evaluator.add($0, columns: 2, batch) }
+    #expect(trainerError { _ = try evaluator.report() }?.code == .diverged)
+  }
+
+  @Test("weights are refused that are not finite in the type in which they are saved")
+  func finite() throws {
+    let network = LinearNetwork(ids: 4, classes: 3)
+    // The largest f32 that bf16 rounds down, and the next.
+    network.fill(-Float(bitPattern: 0x7F7F_7FFF))
+    try network.requireFinite(savedAs: .bf16)
+    network.set(2, -Float(bitPattern: 0x7F7F_8000))
+    try network.requireFinite(savedAs: .f32)
+    let error = trainerError { try network.requireFinite(savedAs: .bf16) }
+    #expect(error?.code == .diverged)
+    #expect(error?.message.hasPrefix("3 of the 12 values of table are not finite as bf16") == true)
+    for value in [Float.infinity, -.infinity, .nan] {
+      network.fill(value)
+      #expect(trainerError { try network.requireFinite(savedAs: .f32) }?.code == .diverged)
+    }
+  }
+
+  @Test("evaluations are few and checkpoints only where asked, however often dev is evaluated")
+  func manyEvaluations() throws {
+    var fixture = try LoopFixture(
+      rows: 1_200,
+      settings: [
+        "epochs": "1", "batchSize": "1", "evaluationsPerEpoch": "1000", "checkpointSteps": "0",
+        "keepBest": "false", "bestMetric": "loss", "learningRate": "1e-3",
+      ]
+    )
+    fixture.data.dev = LoopFixture.examples(2, seed: 2)
+    let events = Events()
+    let loop = try fixture.loop(onEvent: events.append)
+    try loop.run()
+    #expect(events.evaluations.count == 1_000)
+    #expect(loop.state.evaluations.count <= 602)
+    #expect(loop.state.evaluations.contains { $0.step == loop.state.best?.step })
+    #expect(events.checkpoints == [1_200])
+  }
+
   @Test("every optimizer trains", arguments: TrainingConfiguration.OptimizerKind.allCases)
   func optimizers(_ optimizer: TrainingConfiguration.OptimizerKind) throws {
     let settings: [String: String] =

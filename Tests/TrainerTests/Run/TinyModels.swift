@@ -21,7 +21,9 @@ enum TinyModels {
   }
 
   /// A BERT encoder of two layers with its tokenizer, in `folder`.
-  static func makeBert(_ folder: String, seed: UInt64 = 1) throws {
+  ///
+  /// The embedding of a token that no row has, "[PAD]", is `unused` where that is given.
+  static func makeBert(_ folder: String, seed: UInt64 = 1, unused: Float? = nil) throws {
     var configuration = ConfigurationDocument.bert(
       ConfigurationDocument.Sizes(
         vocabulary: vocabulary.count,
@@ -40,6 +42,11 @@ enum TinyModels {
       threads: ThreadPool(threadCount: 1),
       seed: seed
     )
+    if let unused {
+      for parameter in model.parameters where parameter.name.contains("word_embeddings") {
+        parameter.values[0] = unused
+      }
+    }
     try model.save(folder: folder, elementType: .float32)
     try writeTokenizer(folder)
   }

@@ -1,3 +1,4 @@
+import Models
 import Testing
 import Tokenizers
 
@@ -53,18 +54,23 @@ struct TokenClassificationDataTests {
     #expect(data.summary.unlabelledWords["train"] == 12)
   }
 
-  @Test("tags that training does not have count as O and are reported")
+  @Test("tags that training does not have stay what they are for the scores, and are reported")
   func unseen() throws {
     let data = try read(
       TrainingInput(
         train: RowList([row(["Rome"], ["B-LOC"])]),
-        dev: RowList([row(["Bob", "Rome"], ["B-PER", "B-LOC"])])
+        dev: RowList([row(["Bob", "Rome"], ["B-PER", "B-LOC"])]),
+        test: RowList([row(["Acme", "Bob"], ["B-ORG", "B-PER"])])
       )
     )
+    #expect(data.labels == ["O", "B-LOC", "I-LOC"])
+    #expect(data.unseenLabels == ["B-PER", "B-ORG"])
     let dev = try #require(data.dev)
-    #expect(dev.labels.filter { $0 != ExampleSet.ignored } == [0, 1])
-    #expect(data.summary.unseenLabels == ["dev": 1])
-    #expect(data.summary.unseenNames == ["B-PER"])
+    #expect(dev.labels.filter { $0 != ExampleSet.ignored } == [3, 1])
+    #expect(data.test?.labels.filter { $0 != ExampleSet.ignored } == [4, 3])
+    #expect(data.known(dev.batch([0])).labels.filter { $0 != ExampleSet.ignored } == [1])
+    #expect(data.summary.unseenLabels == ["dev": 1, "test": 2])
+    #expect(data.summary.unseenNames == ["B-PER", "B-ORG"])
   }
 
   @Test("IOB1 rows are learned as IOB2, in every split")

@@ -15,11 +15,19 @@ enum CheckpointFile {
   static let headerBytesMax = 64 << 20
 
   /// Writes `arrays`, which live as long as the call.
+  /// - Throws: `internal` for a header or name that would not be read again, `storage`.
   static func write(
     _ path: String,
     header: [UInt8],
     arrays: [(name: String, values: UnsafeBufferPointer<Float>)]
   ) throws(TrainerError) {
+    let longest = arrays.reduce(header.count) { max($0, $1.name.utf8.count) }
+    guard longest <= headerBytesMax else {
+      throw TrainerError(
+        .internal,
+        "write \(path): the header or a name has \(longest) bytes; at most \(headerBytesMax)"
+      )
+    }
     var table = magic
     append(header.count, to: &table)
     table += header

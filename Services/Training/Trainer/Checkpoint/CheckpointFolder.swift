@@ -41,7 +41,7 @@ struct CheckpointFolder {
       arrays: arrays
     )
     try removeAllButNewest(Self.stepPrefix)
-    // A better result is followed by a checkpoint, so the newest two name the newest two.
+    // Kept best weights are followed by a checkpoint, so the newest two name the newest two.
     try removeAllButNewest(Self.bestPrefix)
   }
 

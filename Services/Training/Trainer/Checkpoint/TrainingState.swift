@@ -47,6 +47,7 @@ struct TrainingState: Sendable, Equatable, Codable {
   var epochLossSum = 0.0
   /// The learning curve.
   var curve: [LossPoint] = []
+  /// Evaluations on dev, thinned by `keep`.
   var evaluations: [Evaluation] = []
   var best: Best?
   /// The step of the best weights, where they are kept.
@@ -59,4 +60,18 @@ struct TrainingState: Sendable, Equatable, Codable {
   var optimizerAlgorithm = ""
   var optimizerCounters: [String: Int] = [:]
   var optimizerScalars: [String: UInt64] = [:]
+
+  /// Adds an evaluation on dev; of each `slotSteps` steps only the last stays, and the best so far.
+  ///
+  /// So there are at most two for each slot, however often the run evaluates. `isBest` says that the
+  /// evaluation is better than `best`, which is still the one before.
+  mutating func keep(_ evaluation: Evaluation, isBest: Bool, slotSteps: Int) {
+    while let last = evaluations.last,
+      (last.step - 1) / slotSteps == (evaluation.step - 1) / slotSteps,
+      isBest || last.step != best?.step
+    {
+      evaluations.removeLast()
+    }
+    evaluations.append(evaluation)
+  }
 }

@@ -168,7 +168,8 @@ extension TrainingConfiguration {
     Setting("optimizer", word(\.optimizer), "the optimizer"),
     Setting("beta1", real(\.beta1, 0...0.999999), "Adam: decay of the mean of gradients"),
     Setting("beta2", real(\.beta2, 0...0.999999), "Adam: decay of the mean of their squares"),
-    Setting("epsilon", real(\.epsilon, 0...1), "Adam: added to the root of the mean square"),
+    // Not 0: a parameter whose gradient is always 0 would be divided by it.
+    Setting("epsilon", real(\.epsilon, 1e-12...1), "Adam: added to the root of the mean square"),
     Setting("momentum", real(\.momentum, 0...0.999999), "SGD: momentum"),
     Setting("nesterov", flag(\.nesterov), "SGD: Nesterov's momentum"),
     Setting(

@@ -16,6 +16,8 @@ struct Evaluator {
   private let labels: [String]
   private let isEntities: Bool
   private var lossSum = 0.0
+  /// Rows that `lossSum` counts.
+  private var lossRows = 0
   private var rows = 0
   private var right = 0
   private var entities = EntityScorer()
@@ -24,19 +26,23 @@ struct Evaluator {
   private var exactAnswers = 0
 
   /// Creates an evaluator that has scored nothing.
+  ///
+  /// `labels` are the names of the model's labels, and after them those that only gold rows have.
   init(task: TrainingTask, labels: [String], isEntities: Bool) {
     self.task = task
     self.labels = labels
     self.isEntities = isEntities
   }
 
-  /// The most probable class of a row, the first of equals, and -log of the probability of `label`.
+  /// The most probable class of a row, the first of equals, and -log of the probability of `label`;
+  /// no loss of a label that the model does not have.
   private static func score(
     _ row: UnsafeBufferPointer<Float>,
     label: Int
-  ) -> (best: Int, loss: Double) {
+  ) -> (best: Int, loss: Double?) {
     var best = 0
     for column in 1..<max(1, row.count) where row[column] > row[best] { best = column }
+    guard label < row.count else { return (best, nil) }
     let largest = row[best]
     var sum = 0.0
     for value in row { sum += Double(expf(value - largest)) }
@@ -57,7 +63,10 @@ struct Evaluator {
         let label = Int(batch.labels[position])
         let row = position * columns..<(position + 1) * columns
         let (best, loss) = Self.score(UnsafeBufferPointer(rebasing: logits[row]), label: label)
-        lossSum += loss
+        if let loss {
+          lossSum += loss
+          lossRows += 1
+        }
         rows += 1
         right += best == label ? 1 : 0
         scored.append((position, label, best))
@@ -103,10 +112,14 @@ struct Evaluator {
     }
   }
 
-  /// The metrics and files of all that was scored.
+  /// The metrics and files of all that was scored; without a loss where no row has one.
+  /// - Throws: `diverged` for a loss that is not finite.
   func report() throws(TrainerError) -> EvaluationReport {
-    let loss = rows == 0 ? 0 : lossSum / Double(rows)
-    var metrics = ["loss": loss, "accuracy": rows == 0 ? 0 : Double(right) / Double(rows)]
+    guard lossSum.isFinite else {
+      throw TrainerError(.diverged, "evaluation: the loss is \(lossSum) over \(lossRows) rows")
+    }
+    var metrics = ["accuracy": rows == 0 ? 0 : Double(right) / Double(rows)]
+    if lossRows > 0 { metrics["loss"] = lossSum / Double(lossRows) }
     var files: [String: String] = [:]
     switch task {
     case .chat:

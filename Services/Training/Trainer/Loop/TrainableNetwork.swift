@@ -20,6 +20,28 @@ protocol TrainableNetwork: AnyObject {
   func evaluatedLogits(_ batch: PackedBatch) throws(TrainerError) -> UnsafeBufferPointer<Float>
 }
 
+extension TrainableNetwork {
+  /// Refuses weights that are infinite or not a number, or would be when they are saved.
+  /// - Throws: `diverged`, naming the first tensor of them and how many of its values.
+  func requireFinite(
+    savedAs type: TrainingConfiguration.SaveDtype
+  ) throws(TrainerError) {
+    // The first magnitude, as bits, that is not finite; of bf16, that is rounded to infinity.
+    let limit: UInt32 = type == .bf16 ? 0x7F7F_8000 : 0x7F80_0000
+    for parameter in parameterBuffers {
+      var count = 0
+      for value in parameter.values where value.bitPattern & 0x7FFF_FFFF >= limit { count += 1 }
+      guard count == 0 else {
+        throw TrainerError(
+          .diverged,
+          "\(count) of the \(parameter.values.count) values of \(parameter.name) are not finite "
+            + "as \(type.rawValue); a lower learningRate may help"
+        )
+      }
+    }
+  }
+}
+
 extension TrainableModel: TrainableNetwork {
   var parameterBuffers: [ParameterBuffer] {
     parameters.map { parameter in

@@ -18,12 +18,18 @@ final class TrainingLoop {
   let totalSteps: Int
   /// Steps of one point of the learning curve.
   private let curveSteps: Int
+  /// Steps of which the last evaluation and the best are kept.
+  private let evaluationSlotSteps: Int
+  /// The step of the newest checkpoint.
+  private var checkpointedStep = 0
   private(set) var state: TrainingState
   private let onEvent: (TrainingEvent) -> Void
   private let isCancelled: () -> Bool
 
   /// Points of a learning curve.
   private static let curvePointsMax = 1_000
+  /// Parts of a run of which evaluations are kept.
+  private static let evaluationSlotsMax = 1_000
 
   init(
     task: TrainingTask,
@@ -49,6 +55,10 @@ final class TrainingLoop {
       steps + EpochPlan.steps(count: data.train.count(epoch: epoch), configuration)
     }
     curveSteps = max(1, totalSteps / Self.curvePointsMax)
+    evaluationSlotSteps = max(
+      1,
+      (totalSteps + Self.evaluationSlotsMax - 1) / Self.evaluationSlotsMax
+    )
     state = TrainingState(identity: identity)
     optimizer = try OptimizerDriver(network.parameterBuffers, configuration, threads: threads)
     schedule = try Self.schedule(configuration, peak: peakLearningRate, totalSteps: totalSteps)
@@ -108,6 +118,7 @@ final class TrainingLoop {
     try loadParameters(found.content)
     try optimizer.restore(found.state, found.content)
     state = found.state
+    checkpointedStep = state.step
     onEvent(.resumed(step: state.step, epoch: epochs(of: nil)))
   }
 
@@ -116,16 +127,19 @@ final class TrainingLoop {
     let plan = EpochPlan(lengths: examples.lengths, epoch: state.epoch, configuration)
     let evaluationSteps = Self.evaluationSteps(plan.steps, configuration)
     while state.epochStep < plan.steps, !state.isStopped {
-      guard !isCancelled() else { throw .cancelled }
+      guard !isCancelled() else {
+        keepSteps()
+        throw .cancelled
+      }
       try step(examples, plan)
-      var isBetter = false
+      var hasNewBest = false
       if let dev = data.dev, evaluationSteps.contains(state.epochStep) {
-        isBetter = try evaluateDev(dev, plan)
+        hasNewBest = try evaluateDev(dev, plan) && configuration.keepBest
       }
       let isDue =
         configuration.checkpointSteps > 0
         && state.step.isMultiple(of: configuration.checkpointSteps)
-      if state.epochStep < plan.steps, isDue || isBetter { try writeCheckpoint() }
+      if state.epochStep < plan.steps, isDue || hasNewBest { try writeCheckpoint() }
     }
     state.epoch += 1
     state.epochStep = 0
@@ -223,11 +237,16 @@ final class TrainingLoop {
 
   /// Evaluates dev and notes what follows from it; whether it is the best so far.
   private func evaluateDev(_ dev: ExampleSet, _ plan: EpochPlan) throws(TrainerError) -> Bool {
-    let report = try evaluate(dev)
-    note(report.metrics, .dev, step: state.step, epoch: epochs(of: plan))
+    let report = try evaluate(dev, step: state.step)
     let metric = configuration.selection(task: task, isEntities: data.isEntities)
-    guard let value = report.metrics[metric.name], value.isFinite else { return false }
-    guard state.best.map({ metric.isBetter(value, than: $0.value) }) ?? true else {
+    let value = report.metrics[metric.name].flatMap { $0.isFinite ? $0 : nil }
+    let isBetter = value.map { value in
+      state.best.map { metric.isBetter(value, than: $0.value) } ?? true
+    }
+    let evaluation = tell(report.metrics, .dev, step: state.step, epoch: epochs(of: plan))
+    state.keep(evaluation, isBest: isBetter == true, slotSteps: evaluationSlotSteps)
+    guard let value, let isBetter else { return false }
+    guard isBetter else {
       state.evaluationsWithoutGain += 1
       let isOver = state.evaluationsWithoutGain >= configuration.patience
       if configuration.patience > 0, isOver, state.step < totalSteps {
@@ -248,42 +267,55 @@ final class TrainingLoop {
   /// Evaluates the weights that are kept, for the last report.
   func evaluateFinal(_ split: Split) throws(TrainerError) -> EvaluationReport? {
     guard let examples = split == .test ? data.test : data.dev else { return nil }
-    let report = try evaluate(examples)
+    let report = try evaluate(examples, step: keptStep)
     let best = configuration.keepBest ? state.best : nil
-    note(report.metrics, split, step: keptStep, epoch: best?.epoch ?? epochs(of: nil))
+    let epoch = best?.epoch ?? epochs(of: nil)
+    state.evaluations.append(tell(report.metrics, split, step: keptStep, epoch: epoch))
     return report
   }
 
   /// The step of the weights that are kept.
   var keptStep: Int { state.bestWeightsStep ?? state.step }
 
-  private func note(
+  private func tell(
     _ metrics: [String: Double],
     _ split: Split,
     step: Int,
     epoch: Double
-  ) {
-    let evaluation = TrainingState.Evaluation(
+  ) -> TrainingState.Evaluation {
+    onEvent(.evaluated(step: step, epoch: epoch, split: split, metrics: metrics))
+    return TrainingState.Evaluation(
       step: step,
       epoch: epoch,
       split: split,
       metrics: metrics.filter(\.value.isFinite)
     )
-    state.evaluations.append(evaluation)
-    onEvent(.evaluated(step: step, epoch: epoch, split: split, metrics: metrics))
   }
 
-  /// Scores all sequences, batch by batch: no logits are kept.
-  private func evaluate(_ examples: ExampleSet) throws(TrainerError) -> EvaluationReport {
-    var evaluator = Evaluator(task: task, labels: data.labels, isEntities: data.isEntities)
+  /// Scores all sequences with the weights of `step`, batch by batch: no logits are kept.
+  private func evaluate(
+    _ examples: ExampleSet,
+    step: Int
+  ) throws(TrainerError) -> EvaluationReport {
+    var evaluator = Evaluator(
+      task: task,
+      labels: data.labels + data.unseenLabels,
+      isEntities: data.isEntities
+    )
     let all = Array(0..<examples.count)
     for part in examples.parts(all[...], tokensMax: configuration.microbatchTokens) {
       guard !isCancelled() else { throw .cancelled }
       let batch = examples.batch(part)
-      let logits = try network.evaluatedLogits(batch)
+      let logits = try network.evaluatedLogits(data.known(batch))
       try evaluator.add(logits, columns: logits.count / batch.rows, batch)
     }
-    return try evaluator.report()
+    do throws(TrainerError) {
+      return try evaluator.report()
+    } catch  where error.code == .diverged {
+      // Says more, where it is the weights.
+      try network.requireFinite(savedAs: .f32)
+      throw TrainerError(.diverged, "after step \(step): \(error.message)", cause: error)
+    }
   }
 
   // MARK: Checkpoints
@@ -300,7 +332,18 @@ final class TrainingLoop {
     var arrays = parameterArrays
     optimizer.save(to: &state) { arrays.append(($0, $1)) }
     try checkpoints.write(state, arrays)
+    checkpointedStep = state.step
     onEvent(.checkpointed(step: state.step))
+  }
+
+  /// Writes a checkpoint of the steps that none has yet, as well as it can: the run ends anyway.
+  private func keepSteps() {
+    guard state.step > checkpointedStep else { return }
+    do throws(TrainerError) {
+      try writeCheckpoint()
+    } catch {
+      onEvent(.notice("the steps after \(checkpointedStep) are lost: \(error.message)"))
+    }
   }
 
   private func loadParameters(_ content: CheckpointFile.Content) throws(TrainerError) {

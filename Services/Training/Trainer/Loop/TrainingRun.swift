@@ -61,7 +61,8 @@ package final class TrainingRun {
   ///
   /// - Parameters:
   ///   - onEvent: told what happens, on the calling thread.
-  ///   - isCancelled: asked between steps; true ends the run, which can be resumed.
+  ///   - isCancelled: asked between steps; true ends the run with a checkpoint, from which it can
+  ///     be resumed. During an evaluation the run ends without one.
   /// - Returns: where the model and the reports are.
   /// - Throws: any code of `TrainerError`; checkpoints stay in the work folder.
   package func run(
@@ -120,6 +121,7 @@ package final class TrainingRun {
     _ prepared: Preparation,
     _ loop: TrainingLoop
   ) throws(TrainerError) -> TrainingResult {
+    try prepared.model.requireFinite(savedAs: configuration.saveDtype)
     let split: Split = prepared.data.test == nil ? .dev : .test
     let evaluation = try loop.evaluateFinal(split)
     let model = "\(workFolder)/model"

@@ -101,7 +101,12 @@ extension TaskData {
         throw TrainerError(.invalidData, "\(split.rawValue) row \(index + 1) \(error.reason)")
       }
     }
-    try requireRows(examples.count, split)
+    guard examples.count > 0 else {
+      throw TrainerError(
+        .invalidData,
+        "the \(split.rawValue) split has \(rows.count) rows, none of them with a token"
+      )
+    }
     summary.rows[split.rawValue] = rows.count
     summary.tokens[split.rawValue] = examples.tokenCount
     return examples

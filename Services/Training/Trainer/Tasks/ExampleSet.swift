@@ -88,7 +88,9 @@ extension DataSummary {
       }
       if let count = unseenLabels[name], count > 0 {
         let names = unseenNames.joined(separator: ", ")
-        notices.append("\(name): \(count) labels do not occur in training (\(names))")
+        notices.append(
+          "\(name): \(count) labels do not occur in training (\(names)); they are scored as errors"
+        )
       }
     }
     return notices

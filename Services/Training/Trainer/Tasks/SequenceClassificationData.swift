@@ -4,7 +4,7 @@ extension TaskData {
   /// Reads the rows of sequence classification.
   ///
   /// The first token of each text has its label. Labels are the sorted names of the training rows;
-  /// a row elsewhere with another label is left out and counted.
+  /// another name elsewhere gets a label that only the scores know, and is counted.
   static func sequenceClassification(
     _ input: TrainingInput,
     _ context: TaskContext
@@ -18,16 +18,17 @@ extension TaskData {
     }
     let labels = names.sorted
     try requireLabels(labels)
-    let table = NameTable(labels)
+    var table = NameTable(labels)
     let order = names.names.map { UInt32(table.find($0) ?? 0) }
     for index in 0..<train.count { train.mapLabels(of: index) { order[Int($0)] } }
     var data = TaskData(train: .fixed(train), labels: labels)
     if let source = input.dev {
-      data.dev = try evaluated(source, .dev, table, &reader, context, &summary)
+      data.dev = try evaluated(source, .dev, labels, &table, &reader, context, &summary)
     }
     if let source = input.test {
-      data.test = try evaluated(source, .test, table, &reader, context, &summary)
+      data.test = try evaluated(source, .test, labels, &table, &reader, context, &summary)
     }
+    data.unseenLabels = Array(table.names.dropFirst(labels.count))
     data.summary = summary
     data.digest = reader.digest
     return data
@@ -36,24 +37,31 @@ extension TaskData {
   private static func evaluated(
     _ source: any RowSource,
     _ split: Split,
-    _ labels: NameTable,
+    _ labels: [String],
+    _ table: inout NameTable,
     _ reader: inout SplitReader,
     _ context: TaskContext,
     _ summary: inout DataSummary
   ) throws(TrainerError) -> ExampleSet {
     var examples = ExampleSet()
-    var unseen: [String] = []
-    try read(source, split, &reader, context, &examples, &summary) { name in
-      if let label = labels.find(name) { return UInt32(label) }
-      unseen.append(name)
-      return nil
+    try read(source, split, &reader, context, &examples, &summary) {
+      (name) throws(RowReader.Problem) in
+      let label = table.index(of: name)
+      guard label < labels.count + DataLimits.labelsMax else {
+        throw RowReader.Problem(
+          reason: "has one of over \(DataLimits.labelsMax) labels that train does not have"
+        )
+      }
+      return UInt32(label)
     }
-    for name in unseen { summary.countUnseen(name, split) }
-    try requireRows(examples.count, split)
+    for index in 0..<examples.count {
+      let label = Int(examples.labels[examples.range(index).lowerBound])
+      if label >= labels.count { summary.countUnseen(table.names[label], split) }
+    }
     return examples
   }
 
-  /// Adds the rows whose name `label` knows.
+  /// Adds the rows with the labels that `label` gives their names.
   private static func read(
     _ source: any RowSource,
     _ split: Split,
@@ -61,7 +69,7 @@ extension TaskData {
     _ context: TaskContext,
     _ examples: inout ExampleSet,
     _ summary: inout DataSummary,
-    label: (String) -> UInt32?
+    label: (String) throws(RowReader.Problem) -> UInt32
   ) throws(TrainerError) {
     let options = EncodingOptions(windowTokens: context.tokensMax)
     let count = try reader.read(
@@ -71,7 +79,7 @@ extension TaskData {
       isCancelled: context.isCancelled
     ) { row, _ in
       let row = try row.labelledText()
-      guard let label = label(row.label) else { return }
+      let label = try label(row.label)
       let encoded: EncodedText
       do throws(TokenizerError) {
         encoded = try context.tokenizer.encodeText(row.text, options: options)

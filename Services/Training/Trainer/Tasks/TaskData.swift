@@ -1,3 +1,4 @@
+internal import Models
 internal import Tokenizers
 
 /// The data of a run, encoded.
@@ -10,6 +11,8 @@ struct TaskData: Sendable {
   var test: ExampleSet?
   /// The labels in the order of their ids; empty for a language model.
   var labels: [String] = []
+  /// Names that only dev or test have: labels after those of `labels`, which the model cannot give.
+  var unseenLabels: [String] = []
   /// Whether the labels are IOB2 tags of entities.
   var isEntities = false
   /// What was noticed.
@@ -20,6 +23,14 @@ struct TaskData: Sendable {
   /// The memory that it takes.
   var byteCount: Int {
     train.byteCount + (dev?.byteCount ?? 0) + (test?.byteCount ?? 0)
+  }
+
+  /// A batch without the labels that the model does not have.
+  func known(_ batch: PackedBatch) -> PackedBatch {
+    guard !unseenLabels.isEmpty else { return batch }
+    var batch = batch
+    batch.labels = batch.labels.map { $0 < labels.count ? $0 : ExampleSet.ignored }
+    return batch
   }
 }
 

@@ -4,8 +4,8 @@ extension TaskData {
   /// Reads the rows of token classification.
   ///
   /// The first token of each word has the word's label, other tokens have none. Labels come from
-  /// the training rows; another tag elsewhere counts as `O` (as no label where tags are not those
-  /// of entities) and is counted.
+  /// the training rows; another tag elsewhere gets a label that only the scores know, and is
+  /// counted.
   static func tokenClassification(
     _ input: TrainingInput,
     _ context: TaskContext
@@ -25,20 +25,21 @@ extension TaskData {
     summary.tagScheme = scheme.rawValue
     let labels = scheme.labels(of: train.tags.names)
     try requireLabels(labels)
-    let table = NameTable(labels)
-    train.setLabels(scheme, table, .train, &summary)
+    var table = NameTable(labels)
+    train.setLabels(scheme, &table, trained: labels.count, .train, &summary)
     var data = TaskData(train: .fixed(train.examples), labels: labels)
     data.isEntities = scheme != .plain
     if let source = input.dev {
       var dev = try TaggedRows(source, .dev, &reader, &encoder, context, &summary)
-      dev.setLabels(scheme, table, .dev, &summary)
+      dev.setLabels(scheme, &table, trained: labels.count, .dev, &summary)
       data.dev = dev.examples
     }
     if let source = input.test {
       var test = try TaggedRows(source, .test, &reader, &encoder, context, &summary)
-      test.setLabels(scheme, table, .test, &summary)
+      test.setLabels(scheme, &table, trained: labels.count, .test, &summary)
       data.test = test.examples
     }
+    data.unseenLabels = Array(table.names.dropFirst(labels.count))
     data.summary = summary
     data.digest = reader.digest
     return data
@@ -104,20 +105,20 @@ private struct TaggedRows {
     (0..<examples.count).lazy.map { tagIndices[tagBounds[$0]..<tagBounds[$0 + 1]] }
   }
 
-  /// Turns tags into labels.
+  /// Turns tags into labels; those from `trained` on are not the model's.
   mutating func setLabels(
     _ scheme: TagScheme,
-    _ labels: NameTable,
+    _ labels: inout NameTable,
+    trained: Int,
     _ split: Split,
     _ summary: inout DataSummary
   ) {
-    let other = scheme == .plain ? ExampleSet.ignored : 0
     for (index, row) in tagRows.enumerated() {
       let names = scheme.iob2(row.map { tags.names[Int($0)] })
       let ids = names.map { name in
-        if let label = labels.find(name) { return UInt32(label) }
-        summary.countUnseen(name, split)
-        return other
+        let label = labels.index(of: name)
+        if label >= trained { summary.countUnseen(name, split) }
+        return UInt32(label)
       }
       examples.mapLabels(of: index) { ids[Int($0)] }
     }
