@@ -63,6 +63,7 @@ struct PublicServer: Sendable {
       models: ModelsHandler(catalog: catalog),
       files: FilesHandler(backends: backends, limits: settings.limits),
       tuning: FineTuningHandler(backends: backends, limits: settings.limits),
+      tuningEvents: FineTuningEventsHandler(backends: backends, limits: settings.limits),
       load: load,
       logger: logger,
       unreadiness: {

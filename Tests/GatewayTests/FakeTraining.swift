@@ -10,6 +10,10 @@ final class FakeDatasets: DatasetsV1.DatasetsService {
   }
 
   let stored = Mutex<[String: Dataset]>([:])
+  /// What imports were asked for.
+  let imports = Mutex<[DatasetsV1.ImportOptions]>([])
+  /// What imports are refused with.
+  let refusal = Mutex<RPCError?>(nil)
   /// Imports that ended without a result.
   let abandoned = Mutex(0)
 
@@ -23,6 +27,7 @@ final class FakeDatasets: DatasetsV1.DatasetsService {
     context: ServerContext,
     responses: ResponseWriter<DatasetsV1.ImportDatasetResponse>
   ) async throws {
+    if let refusal = refusal.withLock({ $0 }) { throw refusal }
     var options = DatasetsV1.ImportOptions()
     var files: [String] = []
     var rows: [String: [UInt8]] = [:]
@@ -30,7 +35,9 @@ final class FakeDatasets: DatasetsV1.DatasetsService {
     do {
       for try await request in requests {
         switch request.part {
-        case .options(let given): options = given
+        case .options(let given):
+          options = given
+          imports.withLock { $0.append(given) }
         case .file(let file):
           files.append(file.name)
           split = file.split.isEmpty ? "train" : file.split
@@ -144,6 +151,10 @@ final class FakeTraining: TrainingV1.TrainingService {
   let state = Mutex(State())
   /// What creations are refused with.
   let refusal = Mutex<RPCError?>(nil)
+  /// The newest event that jobs say they have, if it is not that of `state`.
+  let cursor = Mutex<UInt64?>(nil)
+  /// Watches that are open.
+  let watched = Mutex(0)
 
   /// An event of a step.
   static func step(_ cursor: UInt64) -> TrainingV1.JobEvent {
@@ -186,7 +197,7 @@ final class FakeTraining: TrainingV1.TrainingService {
     context: ServerContext
   ) async throws -> TrainingV1.Job {
     var job = try job(request.id)
-    job.cursor = state.withLock { $0.events.last?.cursor ?? 0 }
+    job.cursor = cursor.withLock { $0 } ?? state.withLock { $0.events.last?.cursor ?? 0 }
     return job
   }
 
@@ -221,6 +232,12 @@ final class FakeTraining: TrainingV1.TrainingService {
     context: ServerContext,
     responses: ResponseWriter<TrainingV1.JobEvent>
   ) async throws {
+    watched.withLock { $0 += 1 }
+    Events.post()
+    defer {
+      watched.withLock { $0 -= 1 }
+      Events.post()
+    }
     let job = try job(request.id)
     for event in state.withLock({ $0.events }) where event.cursor > request.afterCursor {
       try await responses.write(event)

@@ -135,21 +135,33 @@ struct FilesHandler: Sendable {
   /// `GET /v1/files/{id}`.
   func get(_ id: String) async throws -> Response { Self.file(try await known(id)) }
 
-  /// `DELETE /v1/files/{id}`.
+  /// `DELETE /v1/files/{id}`: the file, and the datasets that jobs made of it and another.
   func delete(_ id: String) async throws -> Response {
     let file = try await known(id)
-    var request = DatasetsV1.DeleteDatasetRequest()
-    request.dataset = "\(file.name)@\(file.version)"
-    do throws(RPCError) {
-      _ = try await backends.datasets.deleteDataset(request, options: backends.callOptions)
-    } catch {
-      throw GatewayError(error, from: "data-management")
+    // The file last: while it is there, deleting it can be tried again.
+    for joined in try await versions() {
+      guard let files = JoinedDataset.files(of: joined.name),
+        [files.training, files.validation].contains(where: file.name.isSame)
+      else { continue }
+      try await delete(joined)
     }
+    try await delete(file)
     var json = JSONText()
     json.raw(#"{"id":"#)
     json.string(file.name)
     json.raw(#","object":"file","deleted":true}"#)
     return .json(json.bytes)
+  }
+
+  /// One that is gone already is fine.
+  private func delete(_ version: DatasetsV1.DatasetVersion) async throws(GatewayError) {
+    var request = DatasetsV1.DeleteDatasetRequest()
+    request.dataset = "\(version.name)@\(version.version)"
+    do throws(RPCError) {
+      _ = try await backends.datasets.deleteDataset(request, options: backends.callOptions)
+    } catch {
+      if error.code != .notFound { throw GatewayError(error, from: "data-management") }
+    }
   }
 
   /// `GET /v1/files/{id}/content`: the rows as they are stored, in the order of the upload, one JSON object a line.
@@ -191,13 +203,14 @@ struct FilesHandler: Sendable {
 
   /// The files, the newest first.
   private func all() async throws(GatewayError) -> [DatasetsV1.DatasetVersion] {
+    try await versions().filter { FileObject.isID($0.name) }
+      .sorted { ($1.createdAtMs, $1.name) < ($0.createdAtMs, $0.name) }
+  }
+
+  private func versions() async throws(GatewayError) -> [DatasetsV1.DatasetVersion] {
     do throws(RPCError) {
-      let response = try await backends.datasets.listDatasets(
-        .init(),
-        options: backends.callOptions
-      )
-      return response.versions.filter { FileObject.isID($0.name) }
-        .sorted { ($1.createdAtMs, $1.name) < ($0.createdAtMs, $0.name) }
+      return try await backends.datasets.listDatasets(.init(), options: backends.callOptions)
+        .versions
     } catch {
       throw GatewayError(error, from: "data-management")
     }

@@ -13,8 +13,6 @@ struct FineTuningHandler: Sendable {
   static let pageMax = 100
   /// Pages of the training service that are looked through for the job that a page starts after.
   static let soughtPagesMax = 50
-  /// Events of one page.
-  static let eventsMax = 1000
   /// Longest idempotency key, in bytes.
   static let keyBytesMax = 128
 
@@ -104,6 +102,13 @@ struct FineTuningHandler: Sendable {
         "validation_file",
         "invalid_value",
         "Invalid 'validation_file': its rows are of another kind than those of the training file."
+      )
+    }
+    guard (validation.tagScheme == .plain) == (training.tagScheme == .plain) else {
+      throw GatewayError.invalid(
+        "validation_file",
+        "invalid_value",
+        "Invalid 'validation_file': its tags are of another scheme than those of the training file."
       )
     }
     let joined = try await JoinedDataset(backends: backends).make(training, validation)
@@ -207,71 +212,6 @@ struct FineTuningHandler: Sendable {
     )
   }
 
-  /// `GET /v1/fine_tuning/jobs/{id}/events`: the newest first, or with `stream=true` all as they come, the oldest first.
-  func events(_ id: String, _ request: Request, _ context: HTTPContext) async throws -> Response {
-    let query = PageQuery(request)
-    try query.refuseUnknown(["after", "limit", "stream"])
-    let limit = try query.integer("limit", in: 1...Self.eventsMax) ?? Self.pageDefault
-    let after = try query.text("after").map { try FineTuningEvent.cursor(of: $0, job: id) }
-    let job = try await job(id)
-    var watch = TrainingV1.WatchJobRequest()
-    watch.id = id
-    if try query.bool("stream") {
-      watch.afterCursor = after ?? 0
-      return try await streamed(watch, context.channel)
-    }
-    // Older than `after`: from the beginning up to it.
-    let end = after.map { $0 == 0 ? 0 : $0 - 1 } ?? job.cursor
-    var newest = NewestEvents(limit: limit + 1)
-    if end > 0 {
-      do throws(RPCError) {
-        let events = try await backends.training.watchJob(watch, options: backends.callOptions)
-        for try await event in events {
-          if event.cursor <= end { newest.append(event) }
-          if event.cursor >= end { break }
-        }
-      } catch {
-        throw Self.failure(error, job: id)
-      }
-    }
-    let page = newest.events
-    return .json(
-      Page.json(
-        Array(page.prefix(limit)),
-        id: { FineTuningEvent.id($0, of: id) },
-        hasMore: page.count > limit
-      ) { FineTuningEvent.append($0, of: id, to: &$1) }
-    )
-  }
-
-  private func streamed(
-    _ watch: TrainingV1.WatchJobRequest,
-    _ channel: any Channel
-  ) async throws -> Response {
-    let events: ResponseStream<TrainingV1.JobEvent>
-    do throws(RPCError) {
-      // No deadline: a job takes as long as it takes.
-      events = try await backends.training.watchJob(watch, options: backends.callOptions)
-    } catch {
-      throw Self.failure(error, job: watch.id)
-    }
-    let stream = FineTuningEventStream(
-      job: watch.id,
-      events: events,
-      channel: channel,
-      entry: RequestLoad.current,
-      context: ServiceKit.RequestContext.current
-    )
-    return Response(
-      status: .ok,
-      headers: [
-        .contentType: "text/event-stream; charset=utf-8", .cacheControl: "no-cache",
-        .accelBuffering: "no",
-      ],
-      body: ResponseBody { try await stream.write(to: &$0) }
-    )
-  }
-
   // MARK: - Answers
 
   private static func json(_ job: TrainingV1.Job) -> Response {
@@ -310,26 +250,6 @@ struct FineTuningHandler: Sendable {
     default: return GatewayError(error, from: "training")
     }
   }
-}
-
-/// The newest events of a stream, the newest first.
-private struct NewestEvents {
-  let limit: Int
-  private var ring: [TrainingV1.JobEvent] = []
-  private var next = 0
-
-  init(limit: Int) { self.limit = limit }
-
-  mutating func append(_ event: TrainingV1.JobEvent) {
-    if ring.count < limit {
-      ring.append(event)
-    } else {
-      ring[next] = event
-      next = (next + 1) % limit
-    }
-  }
-
-  var events: [TrainingV1.JobEvent] { (ring[next...] + ring[..<next]).reversed() }
 }
 
 extension HTTPField.Name {

@@ -44,6 +44,10 @@ struct JoinedDataset: Sendable {
       var options = DatasetsV1.ImportOptions()
       options.name = Self.name(training, validation)
       options.kind = training.kind
+      if training.kind == .tokenClassification {
+        // What is stored is of the one or the other, whatever it was imported from.
+        options.tagScheme = training.tagScheme == .plain ? .plain : .iob2
+      }
       var request = DatasetsV1.ImportDatasetRequest()
       request.part = .options(options)
       try await call.requests.write(request)

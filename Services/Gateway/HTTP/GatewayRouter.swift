@@ -10,6 +10,7 @@ struct GatewayRouter: Sendable {
   let models: ModelsHandler
   let files: FilesHandler
   let tuning: FineTuningHandler
+  let tuningEvents: FineTuningEventsHandler
   let load: RequestLoad
   let logger: Logger
   /// What keeps the gateway from serving; empty when it is ready.
@@ -50,7 +51,7 @@ struct GatewayRouter: Sendable {
     case .jobs: return try await tuning.list(request)
     case .job: return try await tuning.get(id())
     case .jobCancellation: return try await tuning.cancel(id())
-    case .jobEvents: return try await tuning.events(id(), request, context)
+    case .jobEvents: return try await tuningEvents.answer(id(), request, context)
     case .health:
       let reasons = unreadiness()
       guard reasons.isEmpty else {

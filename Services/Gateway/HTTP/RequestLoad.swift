@@ -15,12 +15,15 @@ final class RequestLoad: Sendable {
     var bodiesMax = 1024
     /// Most bytes of all of them together.
     var bodyBytesMax = 256 << 20
+    /// Most requests that follow a job's events, each with a stream from the training service.
+    var eventStreamsMax = 128
   }
 
   private let limits: Limits
   private let work = Atomic<Int>(0)
   private let bodies = Atomic<Int>(0)
   private let bodyBytes = Atomic<Int>(0)
+  private let eventStreams = Atomic<Int>(0)
   private let metrics: GatewayMetrics
   private let accessLogger: Logger?
   private let onChange: @Sendable () -> Void
@@ -40,6 +43,8 @@ final class RequestLoad: Sendable {
 
   /// Requests that make a model work; no more than the limit.
   var workCount: Int { work.load(ordering: .relaxed) }
+  /// Requests that follow a job's events; no more than the limit.
+  var eventStreamCount: Int { eventStreams.load(ordering: .relaxed) }
   /// Bodies being read, and their bytes so far.
   var bodiesRead: (count: Int, bytes: Int) {
     (bodies.load(ordering: .relaxed), bodyBytes.load(ordering: .relaxed))
@@ -97,6 +102,8 @@ final class RequestLoad: Sendable {
       case reading(bytes: Int)
       /// Makes a model work.
       case working
+      /// Follows a job's events.
+      case following
       /// Has given everything back.
       case finished
     }
@@ -164,6 +171,20 @@ final class RequestLoad: Sendable {
       load.onChange()
     }
 
+    /// Takes a place to follow a job's events; throws `overloaded` if there is none.
+    func beginEvents() throws(GatewayError) {
+      let max = load.limits.eventStreamsMax
+      let isTaken = phase.withLock { phase in
+        guard case .entered = phase, RequestLoad.take(1, of: load.eventStreams, max: max) else {
+          return false
+        }
+        phase = .following
+        return true
+      }
+      guard isTaken else { throw .overloaded("The server follows \(max) jobs already.") }
+      load.onChange()
+    }
+
     /// Counts the request out, once; later calls do nothing.
     func finish(status: Int) {
       let isFirst = phase.withLock { phase in
@@ -185,6 +206,7 @@ final class RequestLoad: Sendable {
         load.bodies.wrappingSubtract(1, ordering: .relaxed)
         load.bodyBytes.wrappingSubtract(bytes, ordering: .relaxed)
       case .working: load.work.wrappingSubtract(1, ordering: .relaxed)
+      case .following: load.eventStreams.wrappingSubtract(1, ordering: .relaxed)
       }
     }
   }

@@ -7,8 +7,6 @@ import ServiceAPI
 struct NERHandler: Sendable {
   /// Most tokens of one text, those that windows share counted in each.
   static let textTokensMax = 64 << 10
-  /// Size up to which texts are put together in one call; a call is at most this and one text.
-  static let callBytesMax = 1 << 20
 
   let backends: Backends
   let catalog: ModelCatalog
@@ -81,7 +79,7 @@ struct NERHandler: Sendable {
     for (index, text) in texts.enumerated() where !text.windows.isEmpty {
       batch.append(index)
       bytes += text.estimatedBytes
-      guard bytes >= Self.callBytesMax else { continue }
+      guard bytes >= limits.callBytesMax else { continue }
       try await classify(batch, of: texts, request, ner, into: &entities)
       batch = []
       bytes = 0

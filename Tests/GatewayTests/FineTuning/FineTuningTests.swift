@@ -82,13 +82,42 @@ import Testing
     let files = [
       "file-\(String(repeating: "1a", count: 12))", "file-\(String(repeating: "2b", count: 12))",
     ]
-    try await run(rows: files) { gateway, _, _ in
+    try await run(rows: files) { gateway, _, datasets in
       let body =
         #"{"model": "m", "training_file": "\#(files[0])", "validation_file": "\#(files[1])"}"#
       #expect(try await gateway.post(Self.jobs, body).status == .ok)
       let job = try await gateway.get("\(Self.jobs)/job-1").json
       #expect(job["training_file"] as? String == files[0])
       #expect(job["validation_file"] as? String == files[1])
+      // What was made of the two goes with either.
+      #expect(datasets.stored.withLock { $0.count } == 3)
+      let gone = try await gateway.client.execute(uri: "/v1/files/\(files[1])", method: .delete)
+      #expect(gone.status == .ok)
+      #expect(datasets.stored.withLock { Array($0.keys) } == [files[0]])
+    }
+  }
+
+  @Test("the dataset of two files has their scheme of tags") func joinsTags() async throws {
+    try await run { gateway, _, datasets in
+      let body = #"{"model": "m", "training_file": "rows", "validation_file": "more"}"#
+      func schemes(_ training: DatasetsV1.TagScheme, _ validation: DatasetsV1.TagScheme) {
+        datasets.stored.withLock { stored in
+          for (name, scheme) in [("rows", training), ("more", validation)] {
+            stored[name]?.version.kind = .tokenClassification
+            stored[name]?.version.tagScheme = scheme
+          }
+        }
+      }
+      for scheme in [DatasetsV1.TagScheme.plain, .bilou] {
+        schemes(scheme, scheme)
+        #expect(try await gateway.post(Self.jobs, body).status == .ok)
+        // Tags that are no chunks aside, stored ones are IOB2.
+        let joined = datasets.imports.withLock { $0.last?.tagScheme }
+        #expect(joined == (scheme == .plain ? .plain : .iob2))
+      }
+      schemes(.plain, .iob2)
+      let refused = try await gateway.post(Self.jobs, body)
+      #expect(refused.status == .badRequest && refused.error("param") == "validation_file")
     }
   }
 
@@ -216,47 +245,6 @@ import Testing
       let cancelled = try await gateway.post("\(Self.jobs)/job-3/cancel", "")
       #expect(cancelled.json["status"] as? String == "cancelled")
       #expect(try await gateway.post("\(Self.jobs)/job-9/cancel", "").status == .notFound)
-    }
-  }
-
-  @Test("events are listed from the newest, by page") func events() async throws {
-    try await run { gateway, training, _ in
-      _ = try await gateway.post(Self.jobs, #"{"model": "m", "training_file": "rows"}"#)
-      training.state.withLock { state in
-        state.jobs[0].state = .running
-        state.events = (1...10).map { FakeTraining.step($0 * 2) }
-      }
-      func page(_ query: String) async throws -> ([Int], Bool) {
-        let json = try await gateway.get("\(Self.jobs)/job-1/events\(query)").json
-        let data = json["data"] as? [[String: Any]] ?? []
-        return (data.compactMap { $0["created_at"] as? Int }, json["has_more"] as? Bool ?? false)
-      }
-      #expect(try await page("?limit=3") == ([20, 18, 16], true))
-      #expect(try await page("?limit=3&after=ftevent-job-1-16") == ([14, 12, 10], true))
-      #expect(try await page("?limit=9&after=ftevent-job-1-4") == ([2], false))
-      #expect(try await page("") == (Array(stride(from: 20, through: 2, by: -2)), false))
-      for query in ["?after=x", "?after=ftevent-job-2-3", "?limit=0", "?stream=maybe"] {
-        let answer = try await gateway.get("\(Self.jobs)/job-1/events\(query)")
-        #expect(answer.status == .badRequest, "\(query)")
-      }
-    }
-  }
-
-  @Test("events are streamed as they come until the job ends") func streams() async throws {
-    try await run { gateway, training, _ in
-      _ = try await gateway.post(Self.jobs, #"{"model": "m", "training_file": "rows"}"#)
-      training.state.withLock { state in
-        state.jobs[0].state = .succeeded
-        state.events = (1...3).map { FakeTraining.step($0) }
-      }
-      let answer = try await gateway.get(
-        "\(Self.jobs)/job-1/events?stream=true&after=ftevent-job-1-1"
-      )
-      #expect(answer.headers[.contentType]?.hasPrefix("text/event-stream") == true)
-      let lines = answer.text.components(separatedBy: "\n\n").filter { !$0.isEmpty }
-      #expect(lines.count == 3 && lines.last == "data: [DONE]")
-      #expect(lines[0].contains(#""id":"ftevent-job-1-2""#) && lines[0].contains("loss=0.5"))
-      #expect(lines[0].contains(#""train_loss":0.5"#))
     }
   }
 }
