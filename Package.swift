@@ -337,7 +337,7 @@ let services: [Target] = [
   tests(
     "DataService",
     [
-      "Datasets", "RPC", "Registry", "ServiceAPI", "ServiceKit", "Store",
+      "Datasets", "Files", "RPC", "Registry", "ServiceAPI", "ServiceKit", "Store",
       .product(name: "Logging", package: "swift-log"),
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOPosix", package: "swift-nio"),
@@ -366,7 +366,13 @@ let services: [Target] = [
     path: "Tests/TrainingWorkerSample",
     swiftSettings: swiftSettings
   ),
-  tests("JobSupervision", ["JobStore", "TrainingWorkerSample", "WorkerProtocol"]),
+  tests(
+    "JobSupervision",
+    [
+      "JobStore", "TrainingWorkerSample", "WorkerProtocol",
+      .product(name: "GRDB", package: "GRDB.swift"),
+    ]
+  ),
   shared(
     "TrainingService",
     path: "Services/Training/Handlers",

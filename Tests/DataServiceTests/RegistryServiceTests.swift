@@ -1,10 +1,12 @@
 import DataService
+import Files
 import Foundation
 import NIOCore
 import NIOPosix
 import RPC
 import Registry
 import ServiceAPI
+import ServiceKit
 import Store
 import Testing
 
@@ -134,6 +136,19 @@ import Testing
     #expect(error.code != .unknown && error.code != .ok)
     #expect(error.message == "message")
     #expect(error.cause is DataError)
+    #expect((error.reason == .storageFull) == (code == .storageFull))
+  }
+
+  @Test(
+    arguments: [
+      (ENOSPC, DataError.Code.storageFull), (EDQUOT, .storageFull), (EMFILE, .resourceExhausted),
+    ]
+  )
+  func `A disk that is full is told from other things that are`(
+    number: CInt,
+    code: DataError.Code
+  ) {
+    #expect(DataError.refused(.write, "x", SystemCallError(number: number)).code == code)
   }
 }
 

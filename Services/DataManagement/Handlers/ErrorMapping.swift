@@ -1,4 +1,5 @@
 package import RPC
+import ServiceKit
 package import Store
 
 extension RPCError {
@@ -9,11 +10,12 @@ extension RPCError {
       case .invalidArgument: .invalidArgument
       case .notFound: .notFound
       case .failedPrecondition: .failedPrecondition
-      case .resourceExhausted: .resourceExhausted
+      case .resourceExhausted, .storageFull: .resourceExhausted
       case .dataLoss: .dataLoss
       case .cancelled: .cancelled
       case .internalFailure: .internal
       }
-    self.init(code, error.message, cause: error)
+    let reason = error.code == .storageFull ? FailureReason.storageFull : nil
+    self.init(code, error.message, metadata: reason?.metadata ?? Metadata(), cause: error)
   }
 }

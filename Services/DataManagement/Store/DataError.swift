@@ -14,8 +14,10 @@ package struct DataError: Error, Sendable, CustomStringConvertible {
     case notFound
     /// The folder to import is not a sound model, or the store is in use by another process.
     case failedPrecondition
-    /// A named limit, or the disk, is full.
+    /// A named limit, or a table of the system, is full.
     case resourceExhausted
+    /// The disk, or a quota of it, is full.
+    case storageFull
     /// A file of the store is missing or damaged.
     case dataLoss
     /// The task was cancelled.
@@ -56,7 +58,7 @@ extension DataError: FileFailure {
     let code: Code =
       switch cause.kind {
       case .missing: .notFound
-      case .full: .resourceExhausted
+      case .full: cause.isOfStorage ? .storageFull : .resourceExhausted
       case .forbidden: .failedPrecondition
       case .other: .internalFailure
       }
@@ -83,7 +85,7 @@ extension DataError: DatabaseFailure {
     let code: Code =
       switch problem {
       case .damaged: .dataLoss
-      case .full: .resourceExhausted
+      case .full: .storageFull
       case .forbidden, .newer: .failedPrecondition
       case .cancelled: .cancelled
       case .failed: .internalFailure

@@ -14,6 +14,8 @@ struct GatewayError: Error, Sendable {
     case deadlineExceeded
     case unavailable
     case internalFailure
+    /// There is no room on a disk; later is no better than now.
+    case storageFull
     /// The client went away: nobody reads the answer.
     case clientClosed
   }
@@ -82,6 +84,7 @@ extension GatewayError {
     case .internalFailure: 500
     case .unavailable: 503
     case .deadlineExceeded: 504
+    case .storageFull: 507
     }
   }
 
@@ -92,7 +95,7 @@ extension GatewayError {
       .requestTimeout, .clientClosed:
       "invalid_request_error"
     case .overloaded: "rate_limit_error"
-    case .internalFailure, .unavailable, .deadlineExceeded: "server_error"
+    case .internalFailure, .unavailable, .deadlineExceeded, .storageFull: "server_error"
     }
   }
 
@@ -104,6 +107,7 @@ extension GatewayError {
     case .deadlineExceeded: "timeout"
     case .unavailable: "service_unavailable"
     case .internalFailure: "internal_error"
+    case .storageFull: "insufficient_storage"
     case .requestTimeout: "request_timeout"
     case .bodyTooLarge: "request_too_large"
     case .headTooLarge: "request_headers_too_large"

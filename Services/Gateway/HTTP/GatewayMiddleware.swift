@@ -89,7 +89,7 @@ struct GatewayMiddleware: RouterMiddleware {
   private func log(_ failure: GatewayError, route: Route?) {
     let level: Logger.Level =
       switch failure.code {
-      case .internalFailure: .error
+      case .internalFailure, .storageFull: .error
       case .unavailable, .deadlineExceeded, .overloaded: .warning
       default: .debug
       }

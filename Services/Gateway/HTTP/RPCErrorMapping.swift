@@ -22,6 +22,12 @@ extension GatewayError {
       self = .init(.invalidRequest, error.message, cause: error)
     case .notFound:
       self = model.map { .modelNotFound($0) } ?? .init(.notFound, error.message, cause: error)
+    case .resourceExhausted where error.reason == .storageFull:
+      self = .init(
+        .storageFull,
+        "The disk of the \(service) service is full: nothing was stored. Delete what is not needed.",
+        cause: error
+      )
     case .resourceExhausted:
       self = .init(
         .overloaded,

@@ -1,5 +1,6 @@
 package import JobStore
 package import RPC
+import ServiceKit
 
 extension RPCError {
   /// What a caller is told of the store's error: the only place where the one becomes the other.
@@ -10,11 +11,12 @@ extension RPCError {
       case .notFound: .notFound
       case .alreadyExists: .alreadyExists
       case .failedPrecondition: .failedPrecondition
-      case .resourceExhausted: .resourceExhausted
+      case .resourceExhausted, .storageFull: .resourceExhausted
       case .dataLoss: .dataLoss
       case .cancelled: .cancelled
       case .internalFailure: .internal
       }
-    self.init(code, error.message, cause: error)
+    let reason = error.code == .storageFull ? FailureReason.storageFull : nil
+    self.init(code, error.message, metadata: reason?.metadata ?? Metadata(), cause: error)
   }
 }

@@ -15,8 +15,10 @@ package struct JobStoreError: Error, Sendable, CustomStringConvertible {
     case alreadyExists
     /// The job is not in a state for this, or the store is in use or from a newer release.
     case failedPrecondition
-    /// A named limit, or the disk, is full.
+    /// A named limit, or a table of the system, is full.
     case resourceExhausted
+    /// The disk, or a quota of it, is full.
+    case storageFull
     /// The database is damaged.
     case dataLoss
     /// The task was cancelled.
@@ -53,7 +55,7 @@ extension JobStoreError: FileFailure {
     let code: Code =
       switch cause.kind {
       case .missing, .forbidden: .failedPrecondition
-      case .full: .resourceExhausted
+      case .full: cause.isOfStorage ? .storageFull : .resourceExhausted
       case .other: .internalFailure
       }
     return JobStoreError(code, "\(operation.rawValue) \(path): \(cause)", cause: cause)
@@ -79,7 +81,7 @@ extension JobStoreError: DatabaseFailure {
     let code: Code =
       switch problem {
       case .damaged: .dataLoss
-      case .full: .resourceExhausted
+      case .full: .storageFull
       case .forbidden, .newer: .failedPrecondition
       case .cancelled: .cancelled
       case .failed: .internalFailure

@@ -40,6 +40,9 @@ package struct SystemCallError: Error, Sendable, Equatable, CustomStringConverti
     }
   }
 
+  /// Whether a disk or a quota is what is full.
+  package var isOfStorage: Bool { number == ENOSPC || number == EDQUOT }
+
   /// The operating system's text for the number.
   package var description: String { String(cString: strerror(number)) }
 }

@@ -61,6 +61,22 @@ import Testing
     }
   }
 
+  @Test("a full disk is said to be one, an overload is not") func storage() async throws {
+    try await run { gateway, datasets in
+      for (reason, status, code) in [
+        (FailureReason.storageFull, HTTPResponse.Status(code: 507), "insufficient_storage"),
+        (nil, .tooManyRequests, "rate_limit_exceeded"),
+      ] as [(FailureReason?, HTTPResponse.Status, String)] {
+        datasets.refusal.withLock {
+          $0 = RPCError(.resourceExhausted, "write x", metadata: reason?.metadata ?? Metadata())
+        }
+        let answer = try await upload(gateway, Self.form(Self.rows))
+        #expect(answer.status == status && answer.error("code") == code, "\(answer.text)")
+        #expect((answer.headers[.retryAfter] == nil) == (reason != nil))
+      }
+    }
+  }
+
   @Test("files are listed by page, and deleted") func lists() async throws {
     try await run { gateway, _ in
       var ids: [String] = []
