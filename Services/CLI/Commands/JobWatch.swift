@@ -1,6 +1,7 @@
 import ArgumentParser
 import RPC
 import ServiceAPI
+import Supervision
 import UnixSignals
 
 #if canImport(Glibc)
@@ -11,8 +12,6 @@ import Musl
 
 /// Follows a job to its end, over lost connections, until the user leaves.
 struct JobWatch: Sendable {
-  /// How long the service may be away, which a restart is not.
-  static let patience: Duration = .seconds(60)
   static let retryInterval: Duration = .milliseconds(200)
 
   let client: TrainingV1.TrainingClient
@@ -50,21 +49,22 @@ struct JobWatch: Sendable {
     var progress = TrainingProgress()
     var request = TrainingV1.WatchJobRequest()
     request.id = id
-    var lastEvent = ContinuousClock.now
+    var outage = ServiceOutage()
     while true {
+      let attempt = ContinuousClock.now
       var failure: RPCError?
       do {
         for try await event in try await client.watchJob(request) {
           progress.show(event)
           request.afterCursor = event.cursor
-          lastEvent = .now
+          outage.end()
         }
       } catch {
         failure = error
       }
       guard let failure else { return progress.end() }
       guard Self.isPassing(failure), !Task.isCancelled,
-        lastEvent.duration(to: .now) < Self.patience
+        outage.isBearable(at: .now, after: attempt)
       else { throw failure }
       try await Task.sleep(for: Self.retryInterval)
     }
@@ -121,6 +121,9 @@ struct JobWatch: Sendable {
   private func job() async throws -> TrainingV1.Job {
     var request = TrainingV1.GetJobRequest()
     request.id = id
-    return try await client.getJob(request, options: CallOptions(readyTimeout: Self.patience))
+    return try await client.getJob(
+      request,
+      options: CallOptions(readyTimeout: ServiceOutage.patience)
+    )
   }
 }
