@@ -67,7 +67,9 @@ private enum WritingProcess {
         try await store.append(steps, to: job.id, attempt: 1)
       }
       let end = JobStore.AttemptEnd.failed("crash", isPermanent: number.isMultiple(of: 2))
-      if number % 3 != 0 { try await store.endAttempt(of: job.id, end, delay: { _ in 0 }) }
+      if number % 3 != 0 {
+        try await store.endAttempt(of: job.id, end, delay: { _ in 0 }, hostDelay: { _ in 0 })
+      }
     }
   }
 }

@@ -75,6 +75,36 @@ import WorkerProtocol
     #expect(job.attempts.map(\.message) == (1...4).map { "crash \($0)" })
   }
 
+  @Test func `What the machine did is not the job's failure, and is waited for longer each time`()
+    async throws
+  {
+    let temporary = try TemporaryJobs()
+    let store = try temporary.open()
+    var job = try await store.createRunning()
+    func waits(_ delay: Int64) async throws {
+      #expect(job.state == .queued)
+      let time = temporary.time.withLock { $0 }
+      #expect(try await store.next() == .waiting(untilMilliseconds: time + delay))
+      temporary.advance(by: delay)
+      job = try await store.startAttempt(of: job.id)
+    }
+    for number in 1...9 {
+      job = try await store.end(job, .unavailable("no space"))
+      #expect(job.failures == 0)
+      try await waits(Int64(number) * 10)
+    }
+    job = try await store.end(job, .failed("crash", isPermanent: false))
+    try await waits(100)
+    let reason = String(repeating: "x", count: 5_000)
+    job = try await store.end(job, .unavailable(reason))
+    try await waits(10)
+    #expect(job.failures == 1)
+    #expect(job.attempts[10].outcome == .interrupted)
+    #expect(job.attempts[10].message.utf8.count == JobLimits().hostMessageBytesMax)
+    _ = try await store.cancel(job.id)
+    #expect(try await store.end(job, .unavailable("no space")).state == .cancelled)
+  }
+
   @Test func `A permanent failure is not tried again`() async throws {
     let temporary = try TemporaryJobs()
     let store = try temporary.open()

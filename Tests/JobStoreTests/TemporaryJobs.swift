@@ -35,9 +35,9 @@ extension JobStore {
     try await startAttempt(of: create(model).id)
   }
 
-  /// Ends the running attempt, without a delay.
+  /// Ends the running attempt, with delays that grow.
   func end(_ job: Job, _ end: AttemptEnd) async throws -> Job {
-    try await endAttempt(of: job.id, end, delay: { Int64($0) * 100 })
+    try await endAttempt(of: job.id, end, delay: { Int64($0) * 100 }, hostDelay: { Int64($0) * 10 })
   }
 
   func allEvents(of job: Job) async throws -> [JobEvent] {

@@ -1,4 +1,5 @@
 import Foundation
+import GRDB
 import JobStore
 import JobSupervision
 import Synchronization
@@ -11,6 +12,8 @@ final class SupervisedJobs: Sendable {
   let store: JobStore
   let options: SupervisionOptions
   private let kept = Mutex<[SupervisionNotice]>([])
+  private let told: AsyncStream<SupervisionNotice>
+  private let teller: AsyncStream<SupervisionNotice>.Continuation
 
   init(
     jobsMax: Int = 1,
@@ -18,6 +21,7 @@ final class SupervisedJobs: Sendable {
     worker: String? = nil,
     root: String? = nil
   ) throws {
+    (told, teller) = AsyncStream.makeStream()
     self.root =
       root ?? FileManager.default.temporaryDirectory.path + "/supervised-\(UUID().uuidString)"
     try FileManager.default.createDirectory(atPath: self.root, withIntermediateDirectories: true)
@@ -34,6 +38,7 @@ final class SupervisedJobs: Sendable {
     )
     options.stopGrace = stopGrace
     options.restartDelay = { _ in .milliseconds(2) }
+    options.hostDelay = { _ in .milliseconds(2) }
     self.options = options
   }
 
@@ -45,7 +50,24 @@ final class SupervisedJobs: Sendable {
   func supervisor() -> JobSupervisor {
     JobSupervisor(store: store, options: options) { notice in
       self.kept.withLock { $0.append(notice) }
+      self.teller.yield(notice)
     }
+  }
+
+  /// Waits for a notice; one task may.
+  func notice(_ isWanted: (SupervisionNotice) -> Bool) async {
+    for await notice in told where isWanted(notice) { return }
+  }
+
+  /// Makes statements of the store fail, such as "UPDATE ON attempt", until the result is called.
+  func breakStore(_ statement: String) throws -> @Sendable () throws -> Void {
+    let queue = try DatabaseQueue(path: "\(root)/jobs.sqlite")
+    try queue.write {
+      try $0.execute(
+        sql: "CREATE TRIGGER broken BEFORE \(statement) BEGIN SELECT RAISE(ABORT, 'broken'); END"
+      )
+    }
+    return { try queue.write { try $0.execute(sql: "DROP TRIGGER broken") } }
   }
 
   /// Runs a supervisor during the body, and stops it.

@@ -95,15 +95,6 @@ import WorkerProtocol
     #expect(troubles == ["3 lines of the worker were no events"])
   }
 
-  @Test func `A worker that cannot be started is the job's failure`() async throws {
-    let jobs = try SupervisedJobs(worker: "/nonexistent/worker")
-    try await jobs.supervised { _ in
-      let job = try await jobs.wait(for: jobs.create())
-      #expect(job.state == .failed)
-      #expect(job.error.contains("cannot run /nonexistent/worker"), "\(job.error)")
-    }
-  }
-
   @Test(arguments: ["hang", "stubborn"])
   func `A job that is cancelled ends with its worker, which is killed if it must be`(
     action: String

@@ -49,6 +49,19 @@ import TrainingService
     }
   }
 
+  @Test func `A key is bounded in bytes, however few characters they make`() async throws {
+    try await withTraining(jobsRun: false) { training in
+      _ = try await training.create(key: String(repeating: "k", count: 128))
+      for key in [
+        String(repeating: "k", count: 129), "e" + String(repeating: "\u{301}", count: 64),
+      ] {
+        let error = try await refusal { _ = try await training.create(key: key) }
+        #expect(error.code == .invalidArgument)
+        #expect(error.message.contains("idempotency_key"), "\(error.message)")
+      }
+    }
+  }
+
   typealias Change = @Sendable (inout TrainingV1.JobSpecification) -> Void
 
   static let refused: [(String, StatusCode, Change)] = [

@@ -1,9 +1,11 @@
 import Foundation
+import JobStore
 import RPC
 import ServiceAPI
 import ServiceKit
 import Testing
 import TrainingService
+import WorkerProtocol
 
 @Suite(.timeLimit(.minutes(1))) struct JobTests {
   /// The events of a job until it ends, or until `isEnough`.
@@ -123,6 +125,18 @@ import TrainingService
         request.pageToken = page.nextPageToken
       } while !request.pageToken.isEmpty
       #expect(found == ids.reversed())
+      // A page is never larger than the store's bound, which is then full.
+      let size = JobLimits().pageSizeMax
+      for number in ids.count...size {
+        let specification = JobSpecification(task: .ner, dataset: "d@1", model: "x\(number)")
+        _ = try await training.store.create(specification, key: nil, request: "")
+      }
+      request.pageSize = UInt32(size) + 100
+      request.pageToken = ""
+      let page = try await training.client.listJobs(request)
+      #expect(page.jobs.count == size)
+      request.pageToken = page.nextPageToken
+      #expect(try await training.client.listJobs(request).jobs.map(\.id) == [ids[0]])
       _ = try await training.cancel(ids[1])
       request = TrainingV1.ListJobsRequest()
       request.states = [.cancelled]

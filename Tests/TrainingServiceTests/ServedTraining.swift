@@ -96,6 +96,7 @@ func withTraining(
     dataAddress: "127.0.0.1:\(dataPort)"
   )
   options.restartDelay = { _ in .milliseconds(1) }
+  options.hostDelay = { _ in .milliseconds(1) }
   let store = try JobStore(path: "\(root)/jobs.sqlite")
   let supervisor = JobSupervisor(store: store, options: options)
   let settings = TaskSettings(

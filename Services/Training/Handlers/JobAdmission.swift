@@ -4,8 +4,8 @@ import WorkerProtocol
 
 /// Checks what a job is asked to do before it is queued, and pins its names to versions.
 package struct JobAdmission: Sendable {
-  /// Characters of an idempotency key.
-  static let keyCharactersMax = 128
+  /// UTF-8 bytes of an idempotency key.
+  static let keyBytesMax = 128
   /// Settings of one job.
   static let settingsMax = 64
   /// UTF-8 bytes of a name, a reference or the name or value of a setting.
@@ -30,8 +30,8 @@ package struct JobAdmission: Sendable {
 
   /// Checks all that can be checked without another service: the fields and the settings.
   func checkForm(_ request: TrainingV1.CreateJobRequest) throws(RPCError) -> JobSpecification {
-    guard request.idempotencyKey.count <= Self.keyCharactersMax else {
-      throw invalid("idempotency_key", "is longer than \(Self.keyCharactersMax) characters")
+    guard request.idempotencyKey.utf8.count <= Self.keyBytesMax else {
+      throw invalid("idempotency_key", "is longer than \(Self.keyBytesMax) bytes")
     }
     guard let asked = request.specification else { throw invalid("specification", "is missing") }
     guard let task = JobSpecification.Task(asked.task) else {

@@ -61,6 +61,9 @@ extension AttemptOutcome {
 }
 
 extension TrainingV1.Job {
+  /// Attempts that are shown: the last ones.
+  static let attemptsMax = 50
+
   /// The message of a job; its place in the queue aside.
   init(_ job: Job) {
     self.init()
@@ -72,7 +75,7 @@ extension TrainingV1.Job {
     createdAtMs = job.createdAtMilliseconds
     startedAtMs = job.startedAtMilliseconds ?? 0
     endedAtMs = job.endedAtMilliseconds ?? 0
-    attempts = job.attempts.map(TrainingV1.Attempt.init)
+    attempts = job.attempts.suffix(Self.attemptsMax).map(TrainingV1.Attempt.init)
     progress = TrainingV1.Progress(job.progress)
     resultModel = job.resultModel ?? ""
     metrics = job.metrics

@@ -86,7 +86,11 @@ package struct TrainingHandlers: TrainingV1.TrainingService {
       }
       before = number
     }
-    let size = request.pageSize == 0 ? Self.pageSizeDefault : Int(request.pageSize)
+    // What the store would cut it to, so that a full page is known as one.
+    let size = min(
+      request.pageSize == 0 ? Self.pageSizeDefault : Int(request.pageSize),
+      store.limits.pageSizeMax
+    )
     return try await answer {
       let jobs = try await store.jobs(
         in: states,

@@ -186,6 +186,8 @@ private final class SupervisionMonitor: Sendable {
           "message": "\(message)",
         ]
       )
+    case .stalled(let message):
+      logger.error("the queue of jobs is stuck", metadata: ["error": "\(message)"])
     case .trouble(let job, let message):
       logger.warning("trouble with a job", metadata: ["job": "\(job)", "error": "\(message)"])
     }

@@ -41,7 +41,8 @@ package enum AttemptOutcome: String, Sendable, Codable, CaseIterable {
   case failed
   /// It was told to stop for its owner.
   case cancelled
-  /// The service stopped or died under it; does not count against the restarts.
+  /// The service stopped or died under it, or the machine or another service failed it; does not count against the
+  /// restarts.
   case interrupted
 }
 

@@ -6,7 +6,7 @@ package struct JobLimits: Sendable {
   package var jobsMax = 10_000
   /// Restarts of a job whose worker failed.
   package var restartsMax = 3
-  /// Attempts of one job, those interrupted with the service among them.
+  /// Attempts of one job, those that were interrupted among them.
   package var attemptsMax = 1_000
   /// The newest events of a job among which steps, checkpoints and log lines are kept.
   package var noisyEventsMax: UInt64 = 4_096
@@ -22,6 +22,8 @@ package struct JobLimits: Sendable {
   package var pageSizeMax = 200
   /// UTF-8 bytes of a message that is kept; the rest is cut off.
   package var messageBytesMax = 4_096
+  /// UTF-8 bytes that are kept of why the machine failed an attempt: there may be many of those.
+  package var hostMessageBytesMax = 256
   /// Milliseconds a statement waits for a lock on the database.
   package var databaseBusyMillisecondsMax = 5_000
 

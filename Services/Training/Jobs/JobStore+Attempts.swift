@@ -24,6 +24,8 @@ extension JobStore {
     case cancelled
     /// The service stopped.
     case interrupted(String)
+    /// The machine or another service failed the worker; not the job's fault.
+    case unavailable(String)
   }
 
   /// The first job of the queue that may start.
@@ -76,17 +78,21 @@ extension JobStore {
   ///   - id: a running job.
   ///   - end: how its worker ended.
   ///   - delay: milliseconds until the next attempt, from the number of failures.
+  ///   - hostDelay: milliseconds until the next attempt after one that was `unavailable`, from the number of attempts
+  ///     in a row that were interrupted.
   /// - Returns: the job, with its new state.
   /// - Throws: `failedPrecondition` if the job does not run.
   @discardableResult
   package func endAttempt(
     of id: String,
     _ end: AttemptEnd,
-    delay: @escaping @Sendable (Int) -> Int64
+    delay: @escaping @Sendable (Int) -> Int64,
+    hostDelay: @escaping @Sendable (Int) -> Int64
   ) async throws(JobStoreError) -> Job {
     let (limits, now) = (limits, now())
     let job = try await database.write("end \(id)") { database in
-      try Self.endAttempt(database, of: id, end, delay: delay, limits: limits, at: now)
+      let delays = Delays(failure: delay, host: hostDelay)
+      try Self.endAttempt(database, of: id, end, delays, limits: limits, at: now)
       return try Self.job(database, id)
     }
     tell(id, queue: true)
@@ -103,7 +109,8 @@ extension JobStore {
       )
       let end = AttemptEnd.interrupted("the training service ended while the worker ran")
       return try ids.map { id in
-        try Self.endAttempt(database, of: id, end, delay: { _ in 0 }, limits: limits, at: now)
+        let delays = Delays(failure: { _ in 0 }, host: { _ in 0 })
+        try Self.endAttempt(database, of: id, end, delays, limits: limits, at: now)
         return try Self.job(database, id)
       }
     }
@@ -133,11 +140,17 @@ extension JobStore {
 
   // MARK: - Statements
 
+  /// Milliseconds until the next attempt.
+  private struct Delays {
+    let failure: (Int) -> Int64
+    let host: (Int) -> Int64
+  }
+
   private static func endAttempt(
     _ database: Database,
     of id: String,
     _ end: AttemptEnd,
-    delay: (Int) -> Int64,
+    _ delays: Delays,
     limits: JobLimits,
     at now: Int64
   ) throws {
@@ -145,7 +158,7 @@ extension JobStore {
     guard job.state == .running, let attempt = job.attempts.last else {
       throw JobStoreError(.failedPrecondition, "end \(id): it does not run but is \(job.state)")
     }
-    let message = end.message.cut(toBytes: limits.messageBytesMax)
+    let message = end.message.cut(toBytes: end.messageBytesMax(limits))
     try database.execute(
       sql: """
         UPDATE attempt SET outcome = ?, ended_at_ms = ?, message = ? WHERE job = ? AND number = ?
@@ -159,7 +172,7 @@ extension JobStore {
       attempt: attempt.number,
       at: now
     )
-    let (next, reason) = try follow(database, job, end, message, delay, limits, at: now)
+    let (next, reason) = try follow(database, job, end, message, delays, limits, at: now)
     try move(database, job, to: next, message: reason, attempt: attempt.number, at: now)
   }
 
@@ -169,7 +182,7 @@ extension JobStore {
     _ job: Job,
     _ end: AttemptEnd,
     _ message: String,
-    _ delay: (Int) -> Int64,
+    _ delays: Delays,
     _ limits: JobLimits,
     at now: Int64
   ) throws -> (JobState, String) {
@@ -187,11 +200,19 @@ extension JobStore {
       let failures = job.failures + 1
       try database.execute(
         sql: "UPDATE job SET failures = ?, not_before_ms = ? WHERE id = ?",
-        arguments: [failures, now + delay(failures), job.id]
+        arguments: [failures, now + delays.failure(failures), job.id]
       )
       guard failures > limits.restartsMax else { return (.queued, message) }
       return (.failed, "\(message) (after \(limits.restartsMax) restarts)")
-    case .interrupted:
+    case .interrupted, .unavailable:
+      if case .unavailable = end {
+        // The one that ends now is still noted as running here.
+        let row = 1 + job.attempts.dropLast().reversed().prefix { $0.outcome == .interrupted }.count
+        try database.execute(
+          sql: "UPDATE job SET not_before_ms = ? WHERE id = ?",
+          arguments: [now + delays.host(row), job.id]
+        )
+      }
       guard job.attempts.count < limits.attemptsMax else {
         return (.failed, "\(message) (after \(limits.attemptsMax) attempts)")
       }
@@ -234,21 +255,26 @@ extension JobStore {
 
 extension JobStore.AttemptEnd {
   /// The outcome that is recorded.
-  var outcome: AttemptOutcome {
+  package var outcome: AttemptOutcome {
     switch self {
     case .succeeded: .succeeded
     case .failed: .failed
     case .cancelled: .cancelled
-    case .interrupted: .interrupted
+    case .interrupted, .unavailable: .interrupted
     }
   }
 
   /// Why, for people.
-  var message: String {
+  package var message: String {
     switch self {
     case .succeeded, .cancelled: ""
-    case .failed(let message, _), .interrupted(let message): message
+    case .failed(let message, _), .interrupted(let message), .unavailable(let message): message
     }
+  }
+
+  /// Bytes of the message that are kept.
+  fileprivate func messageBytesMax(_ limits: JobLimits) -> Int {
+    if case .unavailable = self { limits.hostMessageBytesMax } else { limits.messageBytesMax }
   }
 }
 

@@ -12,7 +12,8 @@ package import WorkerProtocol
 /// that were running back into the queue.
 package final class JobStore: Sendable {
   let database: StoreDatabase<JobStoreError>
-  let limits: JobLimits
+  /// The named bounds.
+  package let limits: JobLimits
   let now: @Sendable () -> Int64
   let broadcast = ChangeBroadcast()
   private let lock: Mutex<FileLock<JobStoreError>?>

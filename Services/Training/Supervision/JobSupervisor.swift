@@ -12,6 +12,10 @@ package actor JobSupervisor {
   private let options: SupervisionOptions
   private let report: @Sendable (SupervisionNotice) -> Void
   private var running: [String: StopSignal] = [:]
+  /// The waits of jobs whose end could not be stored yet.
+  private var pauses: [String: Task<Void, any Error>] = [:]
+  /// Failures of the queue in a row.
+  private var queueFailures = 0
   private var isStopping = false
 
   /// A supervisor of the jobs of a store.
@@ -33,24 +37,30 @@ package actor JobSupervisor {
 
   /// Runs jobs until `stop`, then ends the workers, whose jobs wait for the next start, and returns.
   ///
-  /// - Throws: if the store fails; the workers are ended then, too.
+  /// - Throws: if the store fails at the start; when it fails later, it is tried again.
   package func run() async throws {
     try await recover()
-    try await withThrowingDiscardingTaskGroup { group in
+    await withDiscardingTaskGroup { group in
       let changes = store.queueChanges()
       store.wakeQueue()
       var timer: Task<Void, any Error>?
       defer { timer?.cancel() }
       for await _ in changes {
         guard !isStopping else { break }
-        while !isStopping, running.count < options.jobsMax, let job = try await startNext() {
-          let signal = StopSignal()
-          running[job.id] = signal
-          if isStopping { signal.request(.shutdown) }
-          group.addTask { await self.work(job, signal) }
-        }
         timer?.cancel()
-        timer = try await timerForNext()
+        do {
+          while !isStopping, running.count < options.jobsMax,
+            let (job, signal) = try await startNext()
+          {
+            group.addTask { await self.work(job, signal) }
+          }
+          timer = try await timerForNext()
+          queueFailures = 0
+        } catch {
+          queueFailures += 1
+          report(.stalled(message: "\(error)"))
+          timer = wake(after: options.hostDelay(queueFailures))
+        }
       }
     }
   }
@@ -59,14 +69,33 @@ package actor JobSupervisor {
   package func stop() {
     isStopping = true
     for signal in running.values { signal.request(.shutdown) }
+    for pause in pauses.values { pause.cancel() }
     store.wakeQueue()
   }
 
   /// Ends a job for its owner and returns it; one that runs ends when its worker has.
   package func cancel(_ id: String) async throws(JobStoreError) -> Job {
     let job = try await store.cancel(id)
-    if job.state == .running { running[id]?.request(.cancel) }
-    return job
+    guard job.state == .running else { return job }
+    if let signal = running[id] {
+      signal.request(.cancel)
+      pauses[id]?.cancel()
+      return job
+    }
+    // No worker of ours: nobody else would end it.
+    do {
+      return try await store.endAttempt(
+        of: id,
+        .cancelled,
+        delay: { _ in 0 },
+        hostDelay: { _ in 0 }
+      )
+    } catch {
+      // It has ended meanwhile.
+      let job = try await store.job(id)
+      guard job.state != .running else { throw error }
+      return job
+    }
   }
 
   private func recover() async throws {
@@ -76,25 +105,39 @@ package actor JobSupervisor {
   }
 
   /// Marks the first job of the queue as running; nil if none may start now.
-  private func startNext() async throws -> Job? {
+  private func startNext() async throws(JobStoreError) -> (Job, StopSignal)? {
     while case .ready(let job) = try await store.next() {
+      // Before the job is said to run, so that one who cancels it then finds whom to tell.
+      let signal = StopSignal()
+      running[job.id] = signal
+      if isStopping { signal.request(.shutdown) }
       do {
-        return try await store.startAttempt(of: job.id)
-      } catch  where error.code == .failedPrecondition {
+        return (try await store.startAttempt(of: job.id), signal)
+      } catch {
+        leave(job.id, signal)
         // Cancelled since it was read: on to the next one.
+        guard try await store.job(job.id).state != .queued else { throw error }
       }
     }
     return nil
   }
 
+  /// Gives a job's place back, unless its next attempt has it already.
+  private func leave(_ id: String, _ signal: StopSignal) {
+    if running[id] === signal { running[id] = nil }
+  }
+
   /// A timer for the first job that waits for its next attempt, while there is a place for it.
-  private func timerForNext() async throws -> Task<Void, any Error>? {
+  private func timerForNext() async throws(JobStoreError) -> Task<Void, any Error>? {
     guard running.count < options.jobsMax,
       case .waiting(let time) = try await store.next()
     else { return nil }
-    let wait = Duration.milliseconds(max(1, time - store.time))
-    return Task { [store] in
-      try await Task.sleep(for: wait)
+    return wake(after: .milliseconds(max(1, time - store.time)))
+  }
+
+  private func wake(after delay: Duration) -> Task<Void, any Error> {
+    Task { [store] in
+      try await Task.sleep(for: delay)
       store.wakeQueue()
     }
   }
@@ -109,31 +152,57 @@ package actor JobSupervisor {
     do {
       end = try await runWorker(job, attempt, signal)
     } catch {
-      end = .failed("cannot run \(options.worker): \(error)", isPermanent: false)
+      end = .unavailable("cannot run \(options.worker): \(error)")
     }
-    do {
-      let delay = options.restartDelay
-      let ended = try await store.endAttempt(
-        of: job.id,
-        end,
-        delay: { Int64(delay($0) / .milliseconds(1)) }
+    let ended = await keep(end, of: job.id)
+    report(
+      .ended(
+        job: job.id,
+        attempt: attempt,
+        outcome: end.outcome.rawValue,
+        state: ended?.state.rawValue ?? "",
+        message: ended?.attempts.last?.message ?? end.message
       )
-      report(
-        .ended(
-          job: job.id,
-          attempt: attempt,
-          outcome: ended.attempts.last?.outcome.rawValue ?? "",
-          state: ended.state.rawValue,
-          message: ended.attempts.last?.message ?? ""
-        )
-      )
-      if ended.state.isFinal { try await folders.discardWork(of: job.id) }
-    } catch {
-      // The job stays as it was; the next start of the service takes it up again.
-      report(.trouble(job: job.id, message: "\(error)"))
+    )
+    if ended?.state.isFinal == true {
+      do {
+        try await folders.discardWork(of: job.id)
+      } catch {
+        report(.trouble(job: job.id, message: "\(error)"))
+      }
     }
-    running[job.id] = nil
+    leave(job.id, signal)
     store.wakeQueue()
+  }
+
+  /// Stores how an attempt ended, again and again while the store cannot keep it: nobody else knows it.
+  ///
+  /// - Returns: the job; nil if it does not run any more, or the service stops first, whose next start then finds
+  ///   the job as interrupted.
+  private func keep(_ end: JobStore.AttemptEnd, of id: String) async -> Job? {
+    let (delay, hostDelay) = (options.restartDelay, options.hostDelay)
+    var failures = 0
+    while true {
+      do throws(JobStoreError) {
+        return try await store.endAttempt(
+          of: id,
+          end,
+          delay: { Int64(delay($0) / .milliseconds(1)) },
+          hostDelay: { Int64(hostDelay($0) / .milliseconds(1)) }
+        )
+      } catch {
+        report(.trouble(job: id, message: "\(error)"))
+        let now = try? await store.job(id)
+        let isOver = error.code == .notFound || now.map { $0.state != .running } ?? false
+        guard !isOver, !isStopping, !Task.isCancelled else { return nil }
+        failures += 1
+      }
+      let wait = hostDelay(failures)
+      let pause = Task { try await Task.sleep(for: wait) }
+      pauses[id] = pause
+      _ = await pause.result
+      pauses[id] = nil
+    }
   }
 
   private func runWorker(
@@ -169,8 +238,14 @@ package actor JobSupervisor {
         .trouble(job: job.id, message: "\(end.reading.badLines) lines of the worker were no events")
       )
     }
-    let memory = try await store.job(job.id).progress.memoryBytes
-    let reports = try await folders.reports(of: job.id)
+    // The worker's result stands, whatever cannot be read now.
+    let memory = (try? await store.job(job.id))?.progress.memoryBytes ?? 0
+    var reports: [String] = []
+    do {
+      reports = try await folders.reports(of: job.id)
+    } catch {
+      report(.trouble(job: job.id, message: "\(error)"))
+    }
     return end.attemptEnd(reason: signal.reason, memoryBytes: memory, reports: reports)
   }
 }

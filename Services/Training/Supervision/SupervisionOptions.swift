@@ -19,6 +19,12 @@ package struct SupervisionOptions: Sendable {
     .seconds(1 << min(2 * (failures - 1), 6))
   }
 
+  /// The wait before the machine, or the store, is tried again, from the number of its failures in a row: 1, 2, 4 s up
+  /// to a minute.
+  package var hostDelay: @Sendable (_ failures: Int) -> Duration = { failures in
+    .seconds(min(60, 1 << min(failures - 1, 6)))
+  }
+
   /// Options; see the properties.
   package init(
     worker: String,
@@ -43,8 +49,11 @@ package enum SupervisionNotice: Sendable {
   case recovered(job: String)
   /// A worker was started.
   case started(job: String, attempt: UInt32)
-  /// A worker ended; the job's state follows from it.
+  /// A worker ended; the job's state follows from it. Reported once for each that was started, with an empty state if
+  /// the end could not be stored.
   case ended(job: String, attempt: UInt32, outcome: String, state: String, message: String)
   /// Something failed that does not end the job.
   case trouble(job: String, message: String)
+  /// The queue could not be read or changed; it is tried again after a while.
+  case stalled(message: String)
 }

@@ -135,6 +135,8 @@ struct WorkerEnd: Sendable {
     switch reason {
     case .cancel: return .cancelled
     case .shutdown: return .interrupted("the training service stopped")
+    case nil where status == .exited(WorkerHost.unavailableExitCode):
+      return .unavailable(description(memoryBytes: memoryBytes))
     case nil: return .failed(description(memoryBytes: memoryBytes), isPermanent: false)
     }
   }

@@ -9,12 +9,13 @@ import WorkerTransfer
 ///
 /// Started by the training service with the file of a specification; see `WorkerHost` for how the two follow each
 /// other. Exit codes: 0 the result is registered, 1 stopped as asked, 2 the job cannot succeed (told as an event
-/// before), 75 another attempt may succeed.
+/// before), 3 a defect, 75 the machine or the data-management service failed and another attempt may succeed.
 @main
 enum WorkerMain {
   private static let exitStopped: Int32 = 1
   private static let exitHopeless: Int32 = 2
-  private static let exitTemporary: Int32 = 75
+  private static let exitDefect: Int32 = 3
+  private static let exitUnavailable = WorkerHost.unavailableExitCode
 
   static func main() async {
     exit(await run())
@@ -31,11 +32,15 @@ enum WorkerMain {
       try WorkerHost.tell(.finished(finished))
       return 0
     } catch let error as TransferError {
-      return end(error.message, code(of: error.code))
+      return end(error.message, code(of: error))
     } catch let error as TrainerError {
-      return end(error.message, code(of: error.code))
+      return end(error.message, code(of: error))
+    } catch let error as WorkerProtocolError where error.code == .system {
+      return end("\(error)", exitUnavailable)
+    } catch let error as CocoaError where error.code == .fileWriteOutOfSpace {
+      return end("\(error)", exitUnavailable)
     } catch {
-      return end("\(error)", exitTemporary)
+      return end("\(error)", exitDefect)
     }
   }
 
@@ -45,21 +50,24 @@ enum WorkerMain {
     return code
   }
 
-  private static func code(of code: TransferError.Code) -> Int32 {
-    switch code {
+  private static func code(of error: TransferError) -> Int32 {
+    switch error.code {
     case .refused: exitHopeless
     case .cancelled: exitStopped
-    case .unavailable, .storage: exitTemporary
+    case .unavailable: exitUnavailable
+    // Without a cause something is larger than allowed, as it would be the next time.
+    case .storage: error.cause == nil ? exitDefect : exitUnavailable
     }
   }
 
-  private static func code(of code: TrainerError.Code) -> Int32 {
-    switch code {
+  private static func code(of error: TrainerError) -> Int32 {
+    switch error.code {
     case .invalidConfiguration, .invalidData, .invalidModel, .memoryLimit, .checkpointMismatch,
       .diverged:
       exitHopeless
     case .cancelled: exitStopped
-    case .storage, .internal: exitTemporary
+    case .storage: error.cause == nil ? exitDefect : exitUnavailable
+    case .internal: exitDefect
     }
   }
 }

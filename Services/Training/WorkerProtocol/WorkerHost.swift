@@ -15,6 +15,8 @@ import Musl
 package enum WorkerHost {
   /// The exit code of a worker whose service is gone.
   package static let orphanedExitCode: CInt = 70
+  /// The exit code of a worker that the machine or another service failed: `EX_TEMPFAIL`.
+  package static let unavailableExitCode: CInt = 75
 
   private static let output = Mutex<Void>(())
   private static let stop = Atomic<Bool>(false)
