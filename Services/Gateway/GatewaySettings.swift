@@ -11,6 +11,8 @@ struct GatewaySettings: Sendable {
   var training = ServiceAddress(host: "127.0.0.1", port: 7103)
   /// How long a call waits for a connection: a service that is started again is waited for.
   var readyTimeout: Duration = .seconds(5)
+  /// The longest time a service may take to say that it serves; longer counts as not serving.
+  var probeTimeout: Duration = .seconds(5)
   /// How long the registry's list of models counts.
   var catalogAges = ModelCatalog.Ages()
   var limits = RequestLimits()

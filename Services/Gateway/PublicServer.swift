@@ -49,7 +49,7 @@ struct PublicServer: Sendable {
     self.group = group
     self.logger = logger
     self.load = load
-    probe = BackendProbe(backends: backends, health: health)
+    probe = BackendProbe(backends: backends, health: health, timeout: settings.probeTimeout)
     router = GatewayRouter(
       chat: ChatHandler(
         backends: backends,

@@ -299,6 +299,8 @@ struct TestGateway: Sendable {
     settings.inference = ServiceAddress(host: "127.0.0.1", port: port)
     settings.registry = ServiceAddress(host: "127.0.0.1", port: port)
     settings.training = ServiceAddress(host: "127.0.0.1", port: port)
+    // Not a measure of speed: the machine may be busy.
+    settings.probeTimeout = .seconds(60)
     settings.onLoadChange = { Events.post() }
     adjust(&settings)
     let metrics = MetricsRegistry()

@@ -7,11 +7,11 @@ import ServiceKit
 struct BackendProbe: Sendable {
   /// Time between two rounds.
   static let interval: Duration = .seconds(1)
-  /// The longest time a service may take to answer; longer counts as not serving.
-  static let timeout: Duration = .seconds(5)
 
   let backends: Backends
   let health: HealthRegistry
+  /// The longest time a service may take to answer; longer counts as not serving.
+  let timeout: Duration
 
   /// Makes the gateway unready until the first round.
   func begin() {
@@ -31,7 +31,7 @@ struct BackendProbe: Sendable {
     await withTaskGroup(of: Void.self) { group in
       for (name, channel) in backends.channels {
         group.addTask {
-          let failure = await Self.failure(of: channel)
+          let failure = await failure(of: channel)
           if !Task.isCancelled { health.setReadiness(name, failure: failure) }
         }
       }
@@ -39,7 +39,7 @@ struct BackendProbe: Sendable {
   }
 
   /// Why the server behind `channel` does not serve; nil if it does.
-  private static func failure(of channel: RPCChannel) async -> String? {
+  private func failure(of channel: RPCChannel) async -> String? {
     do {
       let client = HealthV1.HealthClient(channel)
       let answer = try await client.check(.init(), options: CallOptions(timeout: timeout))
