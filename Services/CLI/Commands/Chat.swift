@@ -35,7 +35,7 @@ struct Chat: AsyncParsableCommand {
 
   func run() async throws {
     let client = GatewayClient(address: gateway.gateway)
-    let model = try await chosenModel(client)
+    let model = try await client.model(model, for: "text-generation", kind: "chat model")
     var messages = opening
     guard question.isEmpty else {
       try await answer(question.joined(separator: " "), after: &messages, model, client)
@@ -83,15 +83,6 @@ struct Chat: AsyncParsableCommand {
     let answer = try await client.chat(request) { Output.fragment($0) }
     Output.line("")
     messages = asked + [.init(role: "assistant", content: answer)]
-  }
-
-  private func chosenModel(_ client: GatewayClient) async throws -> String {
-    if let model { return model }
-    guard let first = try await client.models().first(where: { $0.task == "text-generation" })
-    else {
-      throw GatewayClient.Failure(description: "the suite has no chat model")
-    }
-    return first.id
   }
 }
 

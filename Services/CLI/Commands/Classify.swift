@@ -36,7 +36,7 @@ struct Classify: AsyncParsableCommand {
     let client = GatewayClient(address: gateway.gateway)
     let answer = try await client.classify(
       .init(
-        model: try await chosenModel(client),
+        model: try await client.model(model, for: "text-classification", kind: "text classifier"),
         inputs: text.joined(separator: " "),
         parameters: .init(topK: top == 0 ? nil : top, function: function)
       )
@@ -52,13 +52,5 @@ struct Classify: AsyncParsableCommand {
   private struct Label: Decodable {
     var label: String
     var score: Double
-  }
-
-  private func chosenModel(_ client: GatewayClient) async throws -> String {
-    if let model { return model }
-    guard
-      let first = try await client.models().first(where: { $0.task == "text-classification" })
-    else { throw GatewayClient.Failure(description: "the suite has no text classifier") }
-    return first.id
   }
 }

@@ -99,6 +99,16 @@ struct GatewayClient: Sendable {
     return try JSONDecoder().decode(List.self, from: body).data
   }
 
+  /// The model that was asked for, else the first of the suite's for a task; `kind` names what is
+  /// missing when there is none.
+  func model(_ asked: String?, for task: String, kind: String) async throws -> String {
+    if let asked { return asked }
+    guard let first = try await models().first(where: { $0.task == task }) else {
+      throw Failure(description: "the suite has no \(kind)")
+    }
+    return first.id
+  }
+
   /// `POST /v1/ner`, the answer as it came.
   func ner(_ request: NERRequest) async throws -> Data {
     try await send(.POST, "/v1/ner", body: try JSONEncoder().encode(request))

@@ -31,7 +31,7 @@ struct NER: AsyncParsableCommand {
     let client = GatewayClient(address: gateway.gateway)
     let answer = try await client.ner(
       .init(
-        model: try await chosenModel(client),
+        model: try await client.model(model, for: "token-classification", kind: "entity model"),
         inputs: text.joined(separator: " "),
         parameters: .init(aggregationStrategy: strategy)
       )
@@ -67,12 +67,5 @@ struct NER: AsyncParsableCommand {
     }
 
     var label: String { group ?? entity ?? "" }
-  }
-
-  private func chosenModel(_ client: GatewayClient) async throws -> String {
-    if let model { return model }
-    guard let first = try await client.models().first(where: { $0.task == "token-classification" })
-    else { throw GatewayClient.Failure(description: "the suite has no entity model") }
-    return first.id
   }
 }

@@ -106,6 +106,17 @@ final class ModelCatalog: Sendable {
     return model
   }
 
+  /// The same, for handlers that need to know the model.
+  func requiredModel(_ reference: String, for task: String) async throws(GatewayError) -> Model {
+    guard let model = try await model(reference, for: task) else {
+      throw GatewayError(
+        .unavailable,
+        "The registry service is not available. Please try again later."
+      )
+    }
+    return model
+  }
+
   private func read(_ options: CallOptions) async throws(GatewayError) -> ModelList {
     let number = state.withLock { state in
       state.readsBegun += 1

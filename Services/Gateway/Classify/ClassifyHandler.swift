@@ -30,14 +30,7 @@ struct ClassifyHandler: Sendable {
   }
 
   private func scores(_ classify: ClassifyRequest) async throws -> [[InferenceV1.LabelScore]] {
-    guard
-      let model = try await catalog.model(classify.model, for: Model.Task.textClassification)
-    else {
-      throw GatewayError(
-        .unavailable,
-        "The registry service is not available. Please try again later."
-      )
-    }
+    let model = try await catalog.requiredModel(classify.model, for: Model.Task.textClassification)
     let texts = try await TextEncoding.all(classify.texts, tokens: { $0.ids.count }) {
       [backends] text, _ in
       try await Self.encode(text, model, backends)

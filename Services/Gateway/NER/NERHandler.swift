@@ -29,13 +29,7 @@ struct NERHandler: Sendable {
   }
 
   private func entities(_ ner: NERRequest) async throws -> [[NEREntity]] {
-    guard let model = try await catalog.model(ner.model, for: Model.Task.tokenClassification)
-    else {
-      throw GatewayError(
-        .unavailable,
-        "The registry service is not available. Please try again later."
-      )
-    }
+    let model = try await catalog.requiredModel(ner.model, for: Model.Task.tokenClassification)
     let encoder = NEREncoder(
       backends: backends,
       model: model.pinned,
