@@ -1,7 +1,7 @@
 """Byte-level BPE trained by Hugging Face tokenizers, for Tests/TokenizersTests.
 
 Usage: train.py small                              a small corpus, written here (the committed trained.json)
-       train.py support-chat DATA                  the corpus of the demo model, from the folder banking77
+       train.py support-chat DATA                  the rows the demo model is trained on, from the folder banking77
        train.py lines FILE SIZE MIN_FREQUENCY      the lines of a text
        train.py random SEED COUNT                  texts of few characters, which make equal and overlapping pairs
        train.py load FOLDER TEXTS                  loads a saved tokenizer, encodes the texts of a JSON file
@@ -9,11 +9,13 @@ Usage: train.py small                              a small corpus, written here 
 Writes one JSON object per line: {"options": …, "texts": [...], "json": tokenizer.json as text}; for load what the
 tokenizer makes of the texts.
 """
-import csv
 import json
 import os
+import pathlib
 import random
+import subprocess
 import sys
+import tempfile
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -37,11 +39,11 @@ def small():
 
 
 def support_chat(folder):
-    rows = list(csv.DictReader(open(os.path.join(folder, "train.csv"), encoding="utf-8")))
-    answers = json.load(open(os.path.join(folder, "answers.json")))
-    talk = json.load(open(os.path.join(folder, "smalltalk.json")))
-    texts = [r["text"] for r in rows] + list(answers.values()) * 20
-    texts += [m["content"] for c in talk for m in c["messages"]] * 5
+    script = pathlib.Path(__file__).parents[3] / "deploy/models/banking77_chat.py"
+    with tempfile.TemporaryDirectory() as out:
+        subprocess.run([sys.executable, script, folder, out], check=True)
+        rows = [json.loads(line) for line in open(os.path.join(out, "train.jsonl"), encoding="utf-8")]
+    texts = [message["content"] for row in rows for message in row["messages"]]
     return train(texts, 4096, 0, ["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
 
 
