@@ -17,6 +17,9 @@ package final class WorkPool: Sendable {
     threads.start()
   }
 
+  /// Requests that `admit` counts now.
+  package var requestsAdmitted: Int { requests.load(ordering: .relaxed) }
+
   /// Counts a request for as long as `body` takes; throws RESOURCE_EXHAUSTED when there are too many.
   package func admit<Result: Sendable>(
     _ body: () async throws -> Result

@@ -85,6 +85,71 @@ struct EngineLimitTests {
     #expect(error?.code == .overloaded && error?.cause is ModelError)
   }
 
+  @Test("what a generation took is told, and its cache is reserved while it runs")
+  func observations() async throws {
+    let told = Monitor([EngineObservation]())
+    let counters = EngineCounters { observation in told.withLock { $0.append(observation) } }
+    let model = try endless()
+    let engine = try engine(model, counters: counters)
+    model.stall(10)
+    let stream = try engine.generate(request([10, 10, 10], maxTokens: 4))
+    await eventually("the step stalls") { model.state.withLock { $0.isStalling } }
+    #expect(engine.status.cacheBytesReserved == 7 * model.cacheBytesPerToken)
+    model.resume(10)
+    _ = try await stream.collect()
+    await engine.shutdown()
+    #expect(engine.status.cacheBytesReserved == 0 && engine.status.running == 0)
+
+    let observations = told.withLock { $0 }
+    var durations: [Duration] = []
+    var rounds: [Int] = []
+    var kinds = ""
+    for observation in observations {
+      switch observation {
+      case .started(let queued):
+        kinds += "s"
+        #expect(queued >= .zero)
+      case .firstToken(let duration):
+        kinds += "f"
+        durations.append(duration)
+      case .nextToken(let duration):
+        kinds += "n"
+        durations.append(duration)
+      case .round(let tokens):
+        kinds += "r"
+        rounds.append(tokens)
+      case .finished(let figures):
+        kinds += "e"
+        #expect(figures.promptTokens == 3 && figures.completionTokens == 4)
+        #expect(figures.queued + figures.prefill == durations[0])
+        #expect(figures.decode == durations[1...].reduce(.zero, +))
+      }
+    }
+    #expect(kinds == "sfrnrnrner" && rounds == [4, 1, 1, 1])
+  }
+
+  @Test("a generation that fails or is given up frees its cache and has no figures")
+  func observationsOfFailures() async throws {
+    let finished = Monitor(0)
+    let counters = EngineCounters { observation in
+      if case .finished = observation { finished.withLock { $0 += 1 } }
+    }
+    let a = try #require(DemoChat.tokenizer.get().id(of: "a"))
+    let model = ScriptedModel(contextTokens: 200) { $0.count < 5 ? a : nil }
+    let engine = try engine(model, counters: counters)
+    await #expect(throws: GenerationError.self) {
+      try await engine.generate(request([10])).collect()
+    }
+    model.stall(11)
+    let stream = try engine.generate(request([11]))
+    await eventually("the step stalls") { model.state.withLock { $0.isStalling } }
+    stream.cancel()
+    model.resume(11)
+    await eventually("it is given up") { engine.status.cancelled == 1 }
+    #expect(engine.status.cacheBytesReserved == 0 && engine.status.failed == 1)
+    #expect(finished.withLock { $0 } == 0)
+  }
+
   @Test("counts outlive the engine")
   func counters() async throws {
     let counters = EngineCounters()

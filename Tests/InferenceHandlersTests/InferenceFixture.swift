@@ -19,6 +19,7 @@ struct InferenceFixture: Sendable {
   }
 
   let client: InferenceV1.InferenceClient
+  let metrics: MetricsRegistry
 
   /// The folder of a demo model.
   static func demoModel(_ name: String) -> String {
@@ -47,11 +48,12 @@ struct InferenceFixture: Sendable {
       port: try await registry.start().port ?? 0,
       group: group
     )
+    let metrics = MetricsRegistry()
     let models = ServedModel.models(
       registry: .init(registryChannel),
       loading: loading,
       threads: ThreadPool(threadCount: 1),
-      metrics: EngineMetrics(MetricsRegistry())
+      metrics: EngineMetrics(metrics)
     )
     var router = Router()
     router.register(InferenceHandlers(models: models, classifying: classifying))
@@ -63,7 +65,7 @@ struct InferenceFixture: Sendable {
     )
     let outcome: Result<Void, any Error>
     do {
-      outcome = .success(try await body(InferenceFixture(client: .init(channel))))
+      outcome = .success(try await body(InferenceFixture(client: .init(channel), metrics: metrics)))
     } catch {
       outcome = .failure(error)
     }

@@ -138,4 +138,18 @@ import Testing
     let start = try #require(values["process_start_time_seconds"])
     #expect(abs(Date().timeIntervalSince1970 - start) < 3600)
   }
+
+  @Test func `a folder's file system is shown, and NaN for one that is not there`() throws {
+    func values(_ folder: String) throws -> (size: Double, available: Double) {
+      let metrics = MetricsRegistry()
+      StorageMetrics.register(folder: folder, in: metrics)
+      let lines = metrics.exposition().split(separator: "\n").filter { !$0.hasPrefix("#") }
+      let numbers = lines.compactMap { $0.split(separator: " ").last.flatMap { Double($0) } }
+      try #require(numbers.count == 2 && lines[0].hasPrefix("llmos_storage_available_bytes "))
+      return (numbers[1], numbers[0])
+    }
+    let temporary = try values(NSTemporaryDirectory())
+    #expect(temporary.size > 1e6 && (0...temporary.size).contains(temporary.available))
+    #expect(try values("/not/there").size.isNaN)
+  }
 }

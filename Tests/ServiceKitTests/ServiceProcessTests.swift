@@ -48,6 +48,7 @@ import Testing
       )
     )
     #expect(metrics.contains("process_resident_memory_bytes "))
+    #expect(metrics.contains("\nllmos_ready 1\n"))
     let status = try await withHealth(rpc) {
       try await $0.check(HealthV1.HealthCheckRequest()).status
     }

@@ -81,6 +81,7 @@ package enum DataManagement {
     )
     show(registry, in: metrics)
     show(datasets, in: metrics)
+    StorageMetrics.register(folder: registry.directory, in: metrics)
     return (registry, datasets)
   }
 

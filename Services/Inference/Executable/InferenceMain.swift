@@ -51,6 +51,10 @@ enum InferenceMain {
       threadCount: classifyingThreads,
       requestsMax: classificationsMax
     )
+    context.metrics.gauge(
+      "llmos_classifications_in_progress",
+      help: "Requests for entities and text labels that are computed or wait."
+    ) { Double(classifying.requestsAdmitted) }
     let threadCount = context.configuration[threads]
     let threads = threadCount == 0 ? ThreadPool() : ThreadPool(threadCount: threadCount)
     let registry = RegistryV1.RegistryClient(channel)

@@ -12,18 +12,25 @@ package final class EngineMetrics: Sendable {
 
   /// A model's counts, which outlive its engines.
   private struct Entry {
-    let counters = EngineCounters()
+    let counters: EngineCounters
     /// One per version that is loaded, or was lately.
     var engines: [WeakEngine] = []
   }
 
   /// By the name of the model; no more than there are registered models.
   private let entries = Mutex<[String: Entry]>([:])
+  private let histograms: EngineHistograms
 
   /// Shows the figures of the engines that are added in `metrics`.
   package init(_ metrics: MetricsRegistry) {
+    histograms = EngineHistograms(metrics)
     gauge(metrics, "num_requests_running", "Sequences being generated.", \.running)
     gauge(metrics, "num_requests_waiting", "Requests in the queue.", \.waiting)
+    metrics.gauge(
+      "vllm:kv_cache_usage_perc",
+      help: "Share of the KV cache that running sequences have reserved; 1 is all of it.",
+      labels: ["model_name"]
+    ) { [weak self] in self?.cacheUsage ?? [] }
     counter(metrics, "prompt_tokens", "Prompt tokens run.", \.promptTokens)
     counter(metrics, "generation_tokens", "Tokens generated.", \.generatedTokens)
     metrics.counter(
@@ -43,18 +50,37 @@ package final class EngineMetrics: Sendable {
 
   /// What the engines of all versions of a model count in.
   package func counters(model: String) -> EngineCounters {
-    entries.withLock { entries in
-      let entry = entries[model] ?? Entry()
-      entries[model] = entry
-      return entry.counters
-    }
+    entries.withLock { Self.entry(model, in: &$0, histograms).counters }
   }
 
   /// Shows an engine's queue for as long as the engine exists.
   package func add(_ engine: GenerationEngine, model: String) {
     entries.withLock { entries in
-      entries[model, default: Entry()].engines.removeAll { $0.engine == nil }
-      entries[model, default: Entry()].engines.append(WeakEngine(engine: engine))
+      var entry = Self.entry(model, in: &entries, histograms)
+      entry.engines.removeAll { $0.engine == nil }
+      entry.engines.append(WeakEngine(engine: engine))
+      entries[model] = entry
+    }
+  }
+
+  /// A model's entry, made if there is none.
+  private static func entry(
+    _ model: String,
+    in entries: inout [String: Entry],
+    _ histograms: EngineHistograms
+  ) -> Entry {
+    if let entry = entries[model] { return entry }
+    let entry = Entry(counters: EngineCounters(observe: histograms.observer(model: model)))
+    entries[model] = entry
+    return entry
+  }
+
+  /// What is reserved of the caches of a model's versions together.
+  private var cacheUsage: [(labels: [String], value: Double)] {
+    entries.withLock { $0 }.compactMap { model, entry in
+      let bytes = entry.engines.reduce(0) { $0 + ($1.engine?.cacheBytesMax ?? 0) }
+      guard bytes > 0 else { return nil }
+      return ([model], Double(entry.counters.value.cacheBytesReserved) / Double(bytes))
     }
   }
 

@@ -38,6 +38,7 @@ package enum TrainingProcess {
     let folders = JobFolders(root: options.folder)
     let monitor = SupervisionMonitor(logger: context.logger)
     monitor.register(in: context.metrics)
+    StorageMetrics.register(folder: options.folder, in: context.metrics)
     let supervisor = JobSupervisor(store: store, options: options) { monitor.note($0) }
     let address = configuration[TrainingOptions.data]
     let channel = RPCChannel(
@@ -61,7 +62,9 @@ package enum TrainingProcess {
     let logger = context.logger
     return ServiceParts(
       rpc: [handlers],
-      background: [Supervision(supervisor: supervisor)],
+      background: [
+        Supervision(supervisor: supervisor), JobCounting(store: store, monitor: monitor),
+      ],
       shutdownHooks: [
         { await channel.close() },
         {
@@ -139,11 +142,35 @@ private struct Supervision: Service {
   }
 }
 
+/// Keeps the monitor's jobs by state up to date.
+private struct JobCounting: Service {
+  let store: JobStore
+  let monitor: SupervisionMonitor
+
+  func run() async throws {
+    await cancelWhenGracefulShutdown {
+      let changes = store.stateChanges()
+      await count()
+      for await _ in changes { await count() }
+    }
+  }
+
+  /// Leaves the counts as they are when the store cannot be read, which is logged where it matters.
+  private func count() async {
+    if let counts = try? await store.counts() { monitor.note(jobs: counts) }
+  }
+}
+
 /// What is logged and counted of the supervisor's work.
 private final class SupervisionMonitor: Sendable {
   private struct Counts {
     var running = 0
-    var attempts: [String: Int] = [:]
+    /// All outcomes from the start, so that the first one of a kind is an increase.
+    var attempts = Dictionary(
+      uniqueKeysWithValues: AttemptOutcome.allCases.filter { $0 != .running }
+        .map { ($0.rawValue, 0) }
+    )
+    var jobs: [JobState: Int] = [:]
   }
 
   private let counts = Mutex(Counts())
@@ -157,6 +184,10 @@ private final class SupervisionMonitor: Sendable {
     metrics.gauge("llmos_training_jobs_running", help: "Jobs that run.") { [self] in
       Double(counts.withLock { $0.running })
     }
+    metrics.gauge("llmos_training_jobs", help: "Jobs by state.", labels: ["state"]) { [self] in
+      let jobs = counts.withLock { $0.jobs }
+      return JobState.allCases.map { ([$0.rawValue], Double(jobs[$0] ?? 0)) }
+    }
     metrics.counter(
       "llmos_training_attempts_total",
       help: "Worker processes that ended since the start, by how.",
@@ -165,6 +196,8 @@ private final class SupervisionMonitor: Sendable {
       counts.withLock { $0.attempts }.map { ([$0.key], Double($0.value)) }
     }
   }
+
+  func note(jobs: [JobState: Int]) { counts.withLock { $0.jobs = jobs } }
 
   func note(_ notice: SupervisionNotice) {
     switch notice {

@@ -69,6 +69,7 @@ extension JobStore {
       return try Self.job(database, id)
     }
     tell(id, queue: false)
+    tellStates()
     return job
   }
 
@@ -102,6 +103,7 @@ extension JobStore {
   /// Puts the jobs that ran when the last owner of the store ended back into the queue, and returns them.
   package func recover() async throws(JobStoreError) -> [Job] {
     let (limits, now) = (limits, now())
+    defer { tellStates() }
     return try await database.write("recover jobs") { database in
       let ids = try String.fetchAll(
         database,

@@ -20,6 +20,8 @@ package final class JobStore: Sendable {
 
   /// The key under which changes of the queue are told: a job was created, ended, or is to be cancelled.
   private static let queueKey = ""
+  /// The key under which changes of any job's state are told.
+  private static let statesKey = "*"
 
   /// Opens or creates the store; blocks on file work.
   ///
@@ -81,13 +83,21 @@ package final class JobStore: Sendable {
   /// Makes `queueChanges` yield.
   package func wakeQueue() { broadcast.tell(Self.queueKey) }
 
+  /// Yields when a job was created or its state has changed.
+  package func stateChanges() -> AsyncStream<Void> { broadcast.changes(of: Self.statesKey) }
+
+  /// Tells the readers of `stateChanges`.
+  func tellStates() { broadcast.tell(Self.statesKey) }
+
   /// The store's time: milliseconds since 1970-01-01 UTC.
   package var time: Int64 { now() }
 
   /// Tells the readers of a job, and of the queue.
   func tell(_ id: String, queue: Bool) {
     broadcast.tell(id)
-    if queue { broadcast.tell(Self.queueKey) }
+    guard queue else { return }
+    broadcast.tell(Self.queueKey)
+    tellStates()
   }
 
   // MARK: - Creation

@@ -127,6 +127,11 @@ package struct ServiceProcess: Sendable {
       logger: Logger(label: schema.program)
     )
     ProcessMetrics.register(in: context.metrics)
+    let health = context.health
+    context.metrics.gauge(
+      "llmos_ready",
+      help: "Whether the service takes requests, as /readyz and grpc.health.v1 say: 1 or 0."
+    ) { health.status(of: "") == .serving ? 1 : 0 }
     context.metrics.gauge(
       "llmos_build_info",
       help: "The program and its version.",

@@ -8,6 +8,8 @@ struct GenerationJob: Sendable {
   let completionTokensMax: Int
   /// What the sequence takes while it is generated.
   let cacheBytes: Int
+  /// When the request came.
+  let arrived = ContinuousClock.now
 }
 
 /// A generation that runs: prompt in pieces, then token by token.
@@ -29,6 +31,7 @@ final class ActiveSequence {
   var stalledSince: ContinuousClock.Instant?
   var promptTokens: Int { request.promptIDs.count }
   private(set) var completionTokens = 0
+  private(set) var clock: GenerationClock
 
   private let request: GenerationRequest
   private let sequence: any ModelSequence
@@ -47,6 +50,7 @@ final class ActiveSequence {
     endIDs = model.endOfSequenceIDs
     completionTokensMax = job.completionTokensMax
     cacheBytes = job.cacheBytes
+    clock = GenerationClock(arrived: job.arrived)
     sequence = try model.makeSequence(
       capacityTokens: request.promptIDs.count + completionTokensMax
     )
@@ -54,6 +58,14 @@ final class ActiveSequence {
     decoder = tokenizer.decodeStream()
     stop = StopMatcher(request.stop)
   }
+
+  /// What the generation took so far.
+  var figures: GenerationFigures {
+    clock.figures(promptTokens: promptTokens, completionTokens: completionTokens)
+  }
+
+  /// Notes that the last step chose a token, and tells what that says.
+  func noteToken() -> EngineObservation { clock.noteToken() }
 
   /// Runs the next piece of the prompt or the last token; `logits` is scratch, `[vocabulary]` f32.
   func step(prefillTokensMax: Int, logits: inout [Float]) throws -> Step {

@@ -156,6 +156,9 @@ final class EngineCore: Sendable {
   /// Changes the counters.
   func count(_ change: (inout EngineStatus) -> Void) { counters.count(change) }
 
+  /// Tells what was measured.
+  func observe(_ observation: EngineObservation) { counters.observe(observation) }
+
   static let shutDownError = GenerationError(.shutDown, "the engine was shut down")
 
   private func dropCancelled(_ control: inout Control) {

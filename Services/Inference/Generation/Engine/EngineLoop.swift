@@ -9,6 +9,8 @@ struct EngineLoop: ~Copyable {
   /// At most `activeMax`.
   private var active: [ActiveSequence] = []
   private var logits: [Float] = []
+  /// Tokens that the round has run.
+  private var roundTokens = 0
 
   init(_ core: EngineCore) { self.core = core }
 
@@ -24,36 +26,47 @@ struct EngineLoop: ~Copyable {
       for job in jobs { start(job) }
       hasWork = runRound()
     }
-    core.count { [active] in
-      $0.running -= active.count
-      $0.failed += active.count
+    for sequence in active {
+      leave(sequence) { $0.failed += 1 }
+      sequence.channel.finish(throwing: EngineCore.shutDownError)
     }
-    for sequence in active { sequence.channel.finish(throwing: EngineCore.shutDownError) }
     active = []
     core.end()
   }
 
   private mutating func start(_ job: GenerationJob) {
     do {
-      active.append(try ActiveSequence(job, model: core.model, tokenizer: core.tokenizer))
-      core.count { $0.running += 1 }
+      let sequence = try ActiveSequence(job, model: core.model, tokenizer: core.tokenizer)
+      active.append(sequence)
+      core.count {
+        $0.running += 1
+        $0.cacheBytesReserved += sequence.cacheBytes
+      }
+      core.observe(.started(queued: sequence.clock.queued))
     } catch {
       core.count { $0.failed += 1 }
       job.channel.finish(throwing: Self.modelFailure(error))
     }
   }
 
+  /// Counts a sequence out, with how it ended.
+  private func leave(_ sequence: ActiveSequence, _ change: (inout EngineStatus) -> Void) {
+    core.count {
+      $0.running -= 1
+      $0.cacheBytesReserved -= sequence.cacheBytes
+      change(&$0)
+    }
+  }
+
   /// Steps every sequence that can go on; returns whether any could.
   private mutating func runRound() -> Bool {
     var hasWork = false
+    roundTokens = 0
     var remaining: [ActiveSequence] = []
     remaining.reserveCapacity(active.count)
     for sequence in active {
       if sequence.channel.isCancelled {
-        core.count {
-          $0.running -= 1
-          $0.cancelled += 1
-        }
+        leave(sequence) { $0.cancelled += 1 }
         hasWork = true  // A place is free.
         continue
       }
@@ -70,6 +83,7 @@ struct EngineLoop: ~Copyable {
       if !runStep(sequence) { remaining.append(sequence) }
     }
     active = remaining
+    if roundTokens > 0 { core.observe(.round(tokens: roundTokens)) }
     return hasWork
   }
 
@@ -79,10 +93,7 @@ struct EngineLoop: ~Copyable {
     let since = sequence.stalledSince ?? now
     sequence.stalledSince = since
     guard now - since >= core.limits.stallMax else { return false }
-    core.count {
-      $0.running -= 1
-      $0.failed += 1
-    }
+    leave(sequence) { $0.failed += 1 }
     sequence.channel.finish(
       throwing: GenerationError(
         .readerStalled,
@@ -98,25 +109,11 @@ struct EngineLoop: ~Copyable {
     do {
       step = try sequence.step(prefillTokensMax: core.model.prefillTokensMax, logits: &logits)
     } catch {
-      core.count {
-        $0.running -= 1
-        $0.failed += 1
-      }
+      leave(sequence) { $0.failed += 1 }
       sequence.channel.finish(throwing: Self.modelFailure(error))
       return true
     }
-    // Counted first: who sees the end of a stream sees it in the counters, too.
-    core.count {
-      $0.steps += 1
-      $0.promptTokens += step.promptTokens
-      $0.generatedTokens += step.generatedTokens
-      switch step.finish {
-      case .stop: $0.finishedByStop += 1
-      case .length: $0.finishedByLength += 1
-      case nil: return
-      }
-      $0.running -= 1
-    }
+    count(step, of: sequence)
     if !step.text.isEmpty { sequence.channel.send(.text(step.text)) }
     guard let reason = step.finish else { return false }
     sequence.channel.send(
@@ -128,6 +125,25 @@ struct EngineLoop: ~Copyable {
     )
     sequence.channel.finish()
     return true
+  }
+
+  /// Counts a step before its events are sent: who sees the end of a stream sees it in the counters, too.
+  private mutating func count(_ step: ActiveSequence.Step, of sequence: ActiveSequence) {
+    roundTokens += step.promptTokens + step.generatedTokens
+    core.count {
+      $0.steps += 1
+      $0.promptTokens += step.promptTokens
+      $0.generatedTokens += step.generatedTokens
+    }
+    if step.generatedTokens > 0 { core.observe(sequence.noteToken()) }
+    guard let reason = step.finish else { return }
+    core.observe(.finished(sequence.figures))
+    leave(sequence) {
+      switch reason {
+      case .stop: $0.finishedByStop += 1
+      case .length: $0.finishedByLength += 1
+      }
+    }
   }
 
   private static func modelFailure(_ error: any Error) -> GenerationError {

@@ -4,6 +4,8 @@ internal import Synchronization
 package struct EngineStatus: Sendable, Equatable {
   /// Sequences being generated, those included that wait for their reader.
   package var running = 0
+  /// Bytes of KV caches that the running sequences have reserved.
+  package var cacheBytesReserved = 0
   /// Requests in the queue.
   package var waiting = 0
   /// Prompt tokens run.
@@ -29,9 +31,13 @@ package struct EngineStatus: Sendable, Equatable {
 /// Safe to use from any thread.
 package final class EngineCounters: Sendable {
   private let status = Mutex(EngineStatus())
+  /// Told what engines measure, on their threads: it must be quick.
+  let observe: @Sendable (EngineObservation) -> Void
 
-  /// Counts from zero.
-  package init() {}
+  /// Counts from zero; `observe` is told what engines measure, on their threads, and must be quick.
+  package init(observe: @escaping @Sendable (EngineObservation) -> Void = { _ in }) {
+    self.observe = observe
+  }
 
   /// The counts; `waiting` is not among them.
   package var value: EngineStatus { status.withLock { $0 } }

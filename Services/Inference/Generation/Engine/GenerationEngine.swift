@@ -55,6 +55,9 @@ package final class GenerationEngine: Sendable {
     return GenerationStream(try core.submit(request))
   }
 
+  /// The most bytes that the KV caches of running sequences may reserve.
+  package var cacheBytesMax: Int { core.limits.cacheBytesMax }
+
   /// What the engine is doing and has done, with all who share its counters; cheap.
   package var status: EngineStatus { core.status }
 
