@@ -12,10 +12,22 @@ step() { printf '\n== %s (%d s)\n' "$1" $((SECONDS - began)); }
 step "packages"
 bash deploy/install.sh g++ libnghttp2-dev libprotobuf-c-dev libopenblas-dev libsqlite3-dev zlib1g-dev pkg-config curl \
   protobuf-compiler protobuf-c-compiler libprotobuf-dev libprotoc-dev openssl python3-venv
+# For its binaries alone: the package would start a Prometheus of its own, now and with the machine.
+if ! command -v promtool >/dev/null; then
+  systemd() {
+    [ -d /run/systemd/system ] || return 0
+    if [ "$(id -u)" -eq 0 ]; then systemctl -q "$@"; else sudo systemctl -q "$@"; fi
+  }
+  systemd mask prometheus
+  bash deploy/install.sh prometheus
+  systemd unmask prometheus
+  systemd disable prometheus
+fi
 if [ -f "$shared/peers/setup.sh" ]; then bash "$shared/peers/setup.sh"; fi
 python=$LLMOS_PEERS/venv/bin/python
 [ -x "$python" ] || { python=.build/test-venv/bin/python; [ -x "$python" ] || python3 -m venv .build/test-venv; }
 "$python" -m pip install -q pytest pytest-timeout requests openai grpcio grpcio-tools
+"$python" -m pip install -q pyyaml prometheus_client kubernetes-validate
 
 step "format"
 git ls-files '*.swift' | grep -v '/Generated/' | xargs swift format lint --strict --configuration .swift-format
