@@ -83,18 +83,25 @@ CK_TARGET CK_INLINE void CK_NAME(pack)(
   }
 }
 
-// Rows of a as columns of a narrow matrix: out [k, CK_ROWS], the last row for those that are
-// not there.
+// At most CK_STRIP rows of a as columns of narrow matrices: out [rows / CK_ROWS, k, CK_ROWS], the
+// last row for those that are not there.
 CK_TARGET CK_INLINE void CK_NAME(pack_rows)(
     float *out, const float *a, size_t a_row, size_t a_column, size_t rows, size_t k) {
-  if (rows == CK_ROWS && a_row == 1) {
+  if (rows == CK_STRIP && a_row == 1) {
     for (size_t p = 0; p < k; p++, out += CK_ROWS, a += a_column) {
-      memcpy(out, a, CK_ROWS * sizeof *out);
+      for (size_t i = 0; i < CK_STRIP; i += CK_ROWS) {
+        memcpy(out + i * k, a + i, CK_ROWS * sizeof *out);
+      }
     }
     return;
   }
-  for (size_t p = 0; p < k; p++, out += CK_ROWS, a += a_column) {
-    for (size_t i = 0; i < CK_ROWS; i++) out[i] = a[(i < rows ? i : rows - 1) * a_row];
+  for (size_t first = 0; first < rows; first += CK_ROWS, out += CK_ROWS * k) {
+    for (size_t p = 0; p < k; p++) {
+      for (size_t i = 0; i < CK_ROWS; i++) {
+        const size_t row = first + i < rows ? first + i : rows - 1;
+        out[p * CK_ROWS + i] = a[row * a_row + p * a_column];
+      }
+    }
   }
 }
 
@@ -104,7 +111,7 @@ CK_TARGET static void CK_NAME(product)(const ck_product *product, float *scratch
   const size_t parts = (x.k + CK_DEPTH - 1) / CK_DEPTH;
   const size_t depth = (x.k + parts - 1) / parts;
   float *const packed_rows = scratch;
-  float *const panels = scratch + CK_ROWS * depth;
+  float *const panels = scratch + CK_STRIP * depth;
   for (size_t start = 0; start < x.k; start += depth) {
     const size_t k = depth < x.k - start ? depth : x.k - start;
     const float *const addends = start > 0 ? x.out : x.addend;
@@ -117,7 +124,10 @@ CK_TARGET static void CK_NAME(product)(const ck_product *product, float *scratch
     for (size_t i = 0; i < x.m; i += CK_ROWS) {
       const size_t rows = x.m - i < CK_ROWS ? x.m - i : CK_ROWS;
       const float *a = x.a + i * x.a_row + start * x.a_column;
-      if (x.a_column != 1) CK_NAME(pack_rows)(packed_rows, a, x.a_row, x.a_column, rows, k);
+      if (x.a_column != 1 && i % CK_STRIP == 0) {
+        const size_t strip = x.m - i < CK_STRIP ? x.m - i : CK_STRIP;
+        CK_NAME(pack_rows)(packed_rows, a, x.a_row, x.a_column, strip, k);
+      }
       for (size_t j = 0; j < x.n; j += CK_WIDTH) {
         const size_t columns = x.n - j < CK_WIDTH ? x.n - j : CK_WIDTH;
         const size_t place = i * x.stride + j;
@@ -125,8 +135,8 @@ CK_TARGET static void CK_NAME(product)(const ck_product *product, float *scratch
         const float *panel_bias = bias ? bias + j : NULL;
         if (x.a_column != 1) {
           CK_NAME(tile)(
-              x.out + place, addend, x.stride, packed_rows, 1, CK_ROWS, panels + j * k, panel_bias,
-              rows, columns, k);
+              x.out + place, addend, x.stride, packed_rows + i % CK_STRIP * k, 1, CK_ROWS,
+              panels + j * k, panel_bias, rows, columns, k);
         } else {
           CK_NAME(tile)(
               x.out + place, addend, x.stride, a, x.a_row, 1, panels + j * k, panel_bias, rows,

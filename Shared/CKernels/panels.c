@@ -3,12 +3,15 @@
 // Products by panels, after Goto and van de Geijn, "Anatomy of High-Performance Matrix
 // Multiplication", 2008: b is copied to panels as wide as a tile, which lie in the second-level
 // cache; the rows of a tile and its sums stay in the first level and in registers. Rows of a are
-// read where they lie.
+// read where they lie, columns are copied too.
 
 #if defined(__x86_64__)
 
 // The part of k that is summed at once: 16 rows and a panel of it fit the first-level cache.
 enum { CK_DEPTH = 384 };
+
+// Rows of a transposed a that are copied at once: whole cache lines, and whole tiles of 6 and of 8.
+enum { CK_STRIP = 48 };
 
 typedef float ck_v4 __attribute__((vector_size(16), aligned(4)));
 
@@ -47,8 +50,8 @@ int ck_has_product(void) {
 }
 
 size_t ck_product_scratch(size_t n, size_t k) {
-  // Of the larger tile: 8 rows and panels of 48.
-  return (8 + (n + 47) / 48 * 48) * (k < CK_DEPTH ? k : CK_DEPTH);
+  // Of the larger tile: panels of 48.
+  return (CK_STRIP + (n + 47) / 48 * 48) * (k < CK_DEPTH ? k : CK_DEPTH);
 }
 
 void ck_product_f32(const ck_product *product, float *scratch) {

@@ -9,7 +9,7 @@ import Synchronization
 /// on its shape alone.
 ///
 /// `@unchecked Sendable`: an executor has one user at a time (checked by `isRunning`); the pool's
-/// threads see `frame` only between the publication of a task and its end.
+/// threads see `frames` only between the publication of a task and its end.
 package final class Executor: @unchecked Sendable {
   /// The pool that runs the tasks.
   package let threads: ThreadPool
@@ -17,13 +17,14 @@ package final class Executor: @unchecked Sendable {
   package let arenaBytesMax: Int
 
   /// Nanoseconds that each kind of operation has taken since this was set to an empty dictionary;
-  /// nil, the default, measures nothing.
+  /// nil, the default, measures nothing. While it is not nil, steps run one by one.
   package var operationTimes: [String: UInt64]?
 
   private var arena: Storage?
   private var program: Program?
   private let isRunning = Atomic<Bool>(false)
-  private var frame: Frame?
+  /// The steps that run side by side.
+  private var frames: [Frame] = []
   private var body: @Sendable (Int, Int) -> Void = { _, _ in }
 
   /// OpenBLAS must not start threads of its own inside our tasks.
@@ -35,7 +36,8 @@ package final class Executor: @unchecked Sendable {
     self.arenaBytesMax = arenaBytesMax
     Executor.setUpBLAS
     // One closure for all operations, so that a run allocates none.
-    body = { [unowned self] task, thread in self.frame?.run(task: task, thread: thread) }
+    body = { [unowned self] task, thread in self.run(task: task, thread: thread) }
+    frames.reserveCapacity(Graph.stageNodesMax)
   }
 
   /// Makes `program` the one that `setInput`, `run` and `output` mean, and provides its memory.
@@ -126,7 +128,7 @@ package final class Executor: @unchecked Sendable {
           + "\(cache.capacityTokens)"
       )
     }
-    defer { frame = nil }
+    defer { frames.removeAll(keepingCapacity: true) }
     for step in program.steps {
       if let planned = step.liveRowsMax, liveRows < 1 || liveRows > planned {
         throw TensorError(
@@ -138,22 +140,52 @@ package final class Executor: @unchecked Sendable {
         try Frame(step, arena: arena.base, liveRows: liveRows, cache: cache).check()
       }
     }
-    var start = operationTimes == nil ? 0 : Executor.now()
-    for step in program.steps {
-      let frame = Frame(step, arena: arena.base, liveRows: liveRows, cache: cache)
+    for stage in program.stages {
+      if operationTimes == nil {
+        try run(program.steps[stage], arena: arena.base, liveRows: liveRows, cache)
+        continue
+      }
+      for index in stage {
+        let start = Executor.now()
+        try run(program.steps[index...index], arena: arena.base, liveRows: liveRows, cache)
+        let name = program.steps[index].operation.name
+        operationTimes?[name, default: 0] += Executor.now() - start
+      }
+    }
+  }
+
+  /// Runs steps that need nothing of each other.
+  private func run(
+    _ steps: ArraySlice<Step>,
+    arena: UnsafeMutableRawPointer,
+    liveRows: Int,
+    _ cache: KeyValueCache?
+  ) throws(TensorError) {
+    frames.removeAll(keepingCapacity: true)
+    var tasks = 0
+    var isSmall = true
+    for step in steps {
+      let frame = Frame(step, arena: arena, liveRows: liveRows, cache: cache)
       try frame.begin()
-      if frame.isSmall || frame.tasks == 1 {
-        for task in 0..<frame.tasks { frame.run(task: task, thread: 0) }
-      } else {
-        self.frame = frame
-        threads.run(tasks: frame.tasks, body)
-      }
-      frame.finish()
-      if operationTimes != nil {
-        let end = Executor.now()
-        operationTimes?[step.operation.name, default: 0] += end - start
-        start = end
-      }
+      frames.append(frame)
+      tasks += frame.tasks
+      isSmall = isSmall && frame.isSmall
+    }
+    if isSmall || tasks == 1 {
+      for task in 0..<tasks { run(task: task, thread: 0) }
+    } else {
+      threads.run(tasks: tasks, body)
+    }
+    for index in frames.indices { frames[index].finish() }
+  }
+
+  /// Runs one of the tasks of all frames.
+  private func run(task: Int, thread: Int) {
+    var task = task
+    for index in frames.indices {
+      let tasks = frames[index].tasks
+      if task < tasks { return frames[index].run(task: task, thread: thread) }
+      task -= tasks
     }
   }
 

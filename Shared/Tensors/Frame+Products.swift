@@ -10,8 +10,9 @@ extension Frame {
   static let panelRowsMin = 48
   /// Rows that share one copy of the weights at most.
   static let panelRowsMax = 512
-  /// Output rows of a task whose left side is copied too, and output columns of all: their panels
-  /// fit the second-level cache.
+  /// The same where the left side is copied too.
+  static let panelRowsTransposedMax = 384
+  /// Output columns of a task: their panels fit the second-level cache.
   static let panelBlock = 192
   /// Rows of a tile of OpenBLAS at most.
   static let tileRowsMax = 256
@@ -45,9 +46,9 @@ extension Frame {
     }
     isSmall = rows * step.columns * inner <= Frame.taskElements * 8
     if Frame.usesPanels(rows: rows) {
-      let rowsMax = isTransposed ? Frame.panelBlock : Frame.panelRowsMax
+      let rowsMax = isTransposed ? Frame.panelRowsTransposedMax : Frame.panelRowsMax
       rowBlock = Frame.blocks(rows, Frame.blocks(rows, rowsMax))
-      columnBlock = isTransposed ? Frame.panelBlock : Frame.panelColumns(step.columns)
+      columnBlock = Frame.panelColumns(step.columns)
     } else {
       columnBlock = step.columns <= 512 ? max(16, (step.columns / 4 + 15) / 16 * 16) : 128
       rowBlock = Frame.tileRowsMax

@@ -12,7 +12,7 @@ package struct MemoryPlan: Sendable {
     /// Bytes reserved; a multiple of `Storage.alignment`.
     package let byteCount: Int
     /// Indices of the nodes during which the buffer holds data, from the one that writes it to the
-    /// last that reads it, both included.
+    /// last that reads it, both included, with those of their stages.
     package let lifetime: ClosedRange<Int>
   }
 
@@ -92,6 +92,7 @@ package struct MemoryPlan: Sendable {
       for input in node.inputs { lastUse[input.index] = index }
     }
     for output in graph.outputs { lastUse[output.index] = graph.nodes.count }
+    let stages = graph.stages()
     var requests: [Request] = []
     for (index, node) in graph.nodes.enumerated() {
       let scratch = scratchBytes(node)
@@ -101,21 +102,23 @@ package struct MemoryPlan: Sendable {
             node: index,
             isScratch: true,
             byteCount: try align(scratch),
-            lifetime: index...index
+            lifetime: stages[index]
           )
         )
       }
       if case .constant = node.operation { continue }
       if node.destination != nil { continue }
       // Inputs are written before the first node runs.
-      var first = index
+      var first = stages[index].lowerBound
       if case .input = node.operation { first = 0 }
+      let last =
+        lastUse[index] < graph.nodes.count ? stages[lastUse[index]].upperBound : lastUse[index]
       requests.append(
         Request(
           node: index,
           isScratch: false,
           byteCount: try align(node.shape.elementCount * node.dtype.byteCount),
-          lifetime: first...lastUse[index]
+          lifetime: first...last
         )
       )
     }

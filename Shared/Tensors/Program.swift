@@ -11,6 +11,8 @@ package struct Program: Sendable {
   package let threadCount: Int
 
   let steps: [Step]
+  /// The steps that run side by side, in order.
+  let stages: [Range<Int>]
   /// Where each input lies in the arena, and how many elements it holds; nil when nothing reads it.
   let inputs: [(offset: Int, node: Node)?]
 
@@ -37,7 +39,20 @@ package struct Program: Sendable {
     self.graph = graph
     self.plan = plan
     self.threadCount = threadCount
-    steps = graph.nodes.indices.compactMap { Step(node: $0, graph: graph, plan: plan) }
+    var steps: [Step] = []
+    var stages: [Range<Int>] = []
+    var open: ClosedRange<Int>?
+    for (index, stage) in graph.stages().enumerated() {
+      guard let step = Step(node: index, graph: graph, plan: plan) else { continue }
+      if stage == open, let last = stages.popLast() {
+        stages.append(last.lowerBound..<steps.count + 1)
+      } else {
+        stages.append(steps.count..<steps.count + 1)
+      }
+      open = stage
+      steps.append(step)
+    }
+    (self.steps, self.stages) = (steps, stages)
     inputs = graph.inputs.map { value in
       value.flatMap { value in
         plan.outputs[value.index].map { ($0.offset, graph[value]) }
