@@ -133,7 +133,9 @@ struct Bert: Architecture {
     let segment = try model.graph.sliceRows(try model.graph.constant(segmentEmbedding), 0..<1)
     x = try model.graph.add(try model.graph.add(x, position), segment)
     x = try model.dropout(try norm(&model.graph, x, embeddingNorm))
-    for layer in layers { x = try self.layer(&model, layer, x) }
+    for (index, layer) in layers.enumerated() {
+      x = try self.layer(&model, layer, x, isLast: index == layers.count - 1)
+    }
     if let pooler { x = try model.graph.tanh(try model.graph.linear(x, pooler)) }
     return try model.graph.linear(try model.dropout(x), classifier)
   }
@@ -141,14 +143,20 @@ struct Bert: Architecture {
   private func layer(
     _ model: inout ModelGraph,
     _ layer: Layer,
-    _ x: Value
+    _ input: Value,
+    isLast: Bool
   ) throws(TensorError) -> Value {
-    let attended = try model.fullAttention(
+    var x = input
+    var attended = try model.fullAttention(
       q: try model.graph.linear(x, layer.q),
       keys: try model.graph.linear(x, layer.k),
       values: try model.graph.linear(x, layer.v),
       heads: configuration.headCount
     )
+    if isLast {
+      attended = try model.wantedRows(attended)
+      x = try model.wantedRows(x)
+    }
     let projected = try model.dropout(try model.graph.linear(attended, layer.o))
     let middle = try norm(&model.graph, try model.graph.add(projected, x), layer.attentionNorm)
     let inner = try model.graph.gelu(try model.graph.linear(middle, layer.intermediate))

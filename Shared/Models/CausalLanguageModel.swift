@@ -107,7 +107,7 @@ package final class CausalLanguageModel: Sendable {
       start = end
     }
     _ = logits.withUnsafeMutableBufferPointer {
-      $0.update(fromContentsOf: executor.output(0, liveRows: 1))
+      $0.update(fromContentsOf: executor.output(0))
     }
   }
 

@@ -75,6 +75,6 @@ final class Encoder: Sendable {
       try executor.setInput(1, UnsafeBufferPointer(rebasing: buffer[..<ids.count]))
     }
     try executor.run(liveRows: ids.count)
-    return Array(executor.output(0, liveRows: rows))
+    return Array(executor.output(0).prefix(rows * configuration.labels.count))
   }
 }

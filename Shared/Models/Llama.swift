@@ -132,11 +132,9 @@ struct Llama: Architecture {
     )
     for (index, layer) in layers.enumerated() {
       var attended = try attention(&model, layer, index: index, x: x, rotary: rotary)
-      if index == layers.count - 1, model.wantsLastRow {
-        // Only the last token's logits are wanted, and after the last attention rows are
-        // independent of each other.
-        attended = try model.graph.lastRow(attended)
-        x = try model.graph.lastRow(x)
+      if index == layers.count - 1 {
+        attended = try model.wantedRows(ofDecoder: attended)
+        x = try model.wantedRows(ofDecoder: x)
       }
       x = try model.graph.add(x, try model.graph.linear(attended, layer.o))
       x = try model.graph.add(x, try feedForward(&model.graph, layer, x: x))

@@ -17,13 +17,15 @@ struct ModelGraph {
     let starts: Value
     let ends: Value
     let seed: Value
+    /// The rows that the loss reads; nil for all.
+    let selected: Value?
     let sequenceTokensMax: Int
     let dropout: Float
   }
 
   /// The indices of the inputs of a packed graph.
   enum Input: Int {
-    case tokens, positions, starts, ends, labels, seed, scale
+    case tokens, positions, starts, ends, labels, seed, scale, selected
   }
 
   var graph = Graph()
@@ -39,37 +41,57 @@ struct ModelGraph {
 
   /// A graph for one sequence of at most `rows` tokens.
   init(rows: Int) throws(TensorError) {
-    tokens = try graph.input(dtype: .uint32, shape: try Shape([rows]), isLive: true)
-    positions = try graph.input(dtype: .uint32, shape: try Shape([rows]), isLive: true)
+    tokens = try graph.input(dtype: .uint32, shape: try Shape([rows]), live: .all)
+    positions = try graph.input(dtype: .uint32, shape: try Shape([rows]), live: .all)
     (form, labels, scale) = (.sequence, nil, nil)
   }
 
   /// A graph for sequences of at most `sequenceTokensMax` tokens each and `rows` together, with the
   /// inputs of `Input` and dropout of the given probability.
-  init(rows: Int, sequenceTokensMax: Int, dropout: Float) throws(TensorError) {
+  ///
+  /// With `selectsRows`, labels and logits are those of the selected rows alone.
+  init(
+    rows: Int,
+    sequenceTokensMax: Int,
+    dropout: Float,
+    selectsRows: Bool
+  ) throws(TensorError) {
     let shape = try Shape([rows])
-    tokens = try graph.input(dtype: .uint32, shape: shape, isLive: true)
-    positions = try graph.input(dtype: .uint32, shape: shape, isLive: true)
-    let starts = try graph.input(dtype: .uint32, shape: shape, isLive: true)
-    let ends = try graph.input(dtype: .uint32, shape: shape, isLive: true)
-    labels = try graph.input(dtype: .uint32, shape: shape, isLive: true)
+    tokens = try graph.input(dtype: .uint32, shape: shape, live: .all)
+    positions = try graph.input(dtype: .uint32, shape: shape, live: .all)
+    let starts = try graph.input(dtype: .uint32, shape: shape, live: .all)
+    let ends = try graph.input(dtype: .uint32, shape: shape, live: .all)
+    labels = try graph.input(dtype: .uint32, shape: shape, live: selectsRows ? .selected : .all)
     let seed = try graph.input(dtype: .uint32, shape: try Shape([2]))
     scale = try graph.input(dtype: .float32, shape: try Shape([1]))
+    let selected = try graph.input(dtype: .uint32, shape: shape, live: .selected)
     form = .packed(
       PackedForm(
         starts: starts,
         ends: ends,
         seed: seed,
+        selected: selectsRows ? selected : nil,
         sequenceTokensMax: sequenceTokensMax,
         dropout: dropout
       )
     )
   }
 
-  /// Whether only the logits of a sequence's last row are wanted.
-  var wantsLastRow: Bool {
-    if case .sequence = form { return true }
-    return false
+  /// Of a decoder's `x` `[rows, n]` the rows whose logits are wanted: the last of a sequence, the
+  /// selected ones of a packed batch.
+  ///
+  /// After the last attention rows are independent of each other, so that the others need not be
+  /// computed.
+  mutating func wantedRows(ofDecoder x: Value) throws(TensorError) -> Value {
+    if case .sequence = form { return try graph.lastRow(x) }
+    return try wantedRows(x)
+  }
+
+  /// Of an encoder's `x` the rows whose logits are wanted: all of a sequence, the selected ones of
+  /// a packed batch.
+  mutating func wantedRows(_ x: Value) throws(TensorError) -> Value {
+    guard case .packed(let packed) = form, let selected = packed.selected else { return x }
+    return try graph.embedding(table: x, ids: selected)
   }
 
   /// `x` with dropout when the graph trains, else `x`.

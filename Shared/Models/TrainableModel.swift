@@ -159,6 +159,11 @@ package final class TrainableModel: Sendable {
     guard dropout >= 0, dropout < 1 else {
       throw ModelError(.invalidInput, "step: dropout \(dropout) is not in 0..<1")
     }
+    // Without labels there is neither loss nor gradient.
+    guard batch.labels.contains(where: { $0 != Graph.ignoredLabel }) else {
+      _ = try check(batch)
+      return 0
+    }
     return try run(batch, scale, dropout: dropout)[0]
   }
 
@@ -171,7 +176,7 @@ package final class TrainableModel: Sendable {
     scale: Float = 1
   ) throws(ModelError) -> (loss: Float, logits: UnsafeBufferPointer<Float>) {
     let loss = try run(batch, scale, dropout: nil)[0]
-    return (loss, executor.output(1, liveRows: batch.rows))
+    return (loss, executor.output(1))
   }
 
   /// The logits `[rows, labels or vocabulary]`, f32, valid until the next run.
@@ -197,7 +202,11 @@ package final class TrainableModel: Sendable {
       try set(.positions, batch.positions)
       try set(.starts, batch.starts)
       try set(.ends, batch.ends)
-      try set(.labels, batch.labels)
+      let selected = batch.labels.indices.filter {
+        dropout != nil && batch.labels[$0] != Graph.ignoredLabel
+      }
+      try set(.labels, dropout == nil ? batch.labels : selected.map { batch.labels[$0] })
+      try set(.selected, selected.map { UInt32($0) })
       try withUnsafePointer(to: batch.seed.littleEndian) { pointer throws(TensorError) in
         try pointer.withMemoryRebound(to: UInt32.self, capacity: 2) { words throws(TensorError) in
           try executor.setInput(
@@ -212,13 +221,13 @@ package final class TrainableModel: Sendable {
           UnsafeBufferPointer(start: pointer, count: 1)
         )
       }
-      try executor.run(liveRows: batch.rows)
+      try executor.run(liveRows: batch.rows, selectedRows: selected.count)
     } catch {
       let isInput = error.code == .invalidArgument || error.code == .indexOutOfRange
       guard isInput else { throw ModelError(error, "step") }
       throw ModelError(.invalidInput, "step: \(error.message)", cause: error)
     }
-    return executor.output(0, liveRows: batch.rows)
+    return executor.output(0)
   }
 
   private func set(_ input: ModelGraph.Input, _ values: [UInt32]) throws(TensorError) {
@@ -315,7 +324,8 @@ package final class TrainableModel: Sendable {
       var model = try ModelGraph(
         rows: key.rows,
         sequenceTokensMax: key.sequenceTokens,
-        dropout: key.dropout ?? 0
+        dropout: key.dropout ?? 0,
+        selectsRows: key.dropout != nil
       )
       let logits = try architecture.logits(&model)
       let loss = try model.loss(logits: logits)

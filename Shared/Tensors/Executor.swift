@@ -16,13 +16,16 @@ package final class Executor: @unchecked Sendable {
   /// The most bytes the arena may take.
   package let arenaBytesMax: Int
 
-  /// Nanoseconds that each kind of operation has taken since this was set to an empty dictionary;
-  /// nil, the default, measures nothing. While it is not nil, steps run one by one.
+  /// Nanoseconds that each kind of operation has taken since this was set to an empty dictionary.
+  ///
+  /// Nil, the default, measures nothing; else steps run one by one.
   package var operationTimes: [String: UInt64]?
 
   private var arena: Storage?
   private var program: Program?
   private let isRunning = Atomic<Bool>(false)
+  /// The rows of the last run.
+  private var live = LiveCounts(all: 0, selected: 0)
   /// The steps that run side by side.
   private var frames: [Frame] = []
   private var body: @Sendable (Int, Int) -> Void = { _, _ in }
@@ -71,7 +74,7 @@ package final class Executor: @unchecked Sendable {
     guard let (offset, node) = program.inputs[index] else { return }
     let planned = node.shape.elementCount
     guard node.dtype == .uint32, let base = values.baseAddress,
-      node.isLive ? values.count <= planned : values.count == planned
+      node.live != nil ? values.count <= planned : values.count == planned
     else {
       throw TensorError(
         .shapeMismatch,
@@ -94,7 +97,7 @@ package final class Executor: @unchecked Sendable {
     guard let (offset, node) = program.inputs[index] else { return }
     let planned = node.shape.elementCount
     guard node.dtype == .float32, let base = values.baseAddress,
-      node.isLive ? values.count <= planned : values.count == planned
+      node.live != nil ? values.count <= planned : values.count == planned
     else {
       throw TensorError(
         .shapeMismatch,
@@ -107,7 +110,7 @@ package final class Executor: @unchecked Sendable {
     )
   }
 
-  /// Runs the loaded program on its first `liveRows` rows.
+  /// Runs the loaded program on its first `liveRows` rows, of which it selects `selectedRows`.
   ///
   /// With `cache`, attention appends at the cache's length; the caller advances it afterwards.
   ///
@@ -116,7 +119,11 @@ package final class Executor: @unchecked Sendable {
   /// Throws `shapeMismatch` for more rows than planned, `indexOutOfRange` for a token id outside
   /// its table or a label that is no class, `invalidArgument` for sequences that do not tile the
   /// rows, `capacityExceeded` when the cache has no room for the rows.
-  package func run(liveRows: Int, cache: KeyValueCache? = nil) throws(TensorError) {
+  package func run(
+    liveRows: Int,
+    selectedRows: Int = 0,
+    cache: KeyValueCache? = nil
+  ) throws(TensorError) {
     guard let program, let arena else { preconditionFailure("no program is loaded") }
     let wasRunning = isRunning.exchange(true, ordering: .acquiring)
     precondition(!wasRunning, "an executor has one user at a time")
@@ -128,26 +135,28 @@ package final class Executor: @unchecked Sendable {
           + "\(cache.capacityTokens)"
       )
     }
+    let live = LiveCounts(all: liveRows, selected: selectedRows)
+    self.live = live
     defer { frames.removeAll(keepingCapacity: true) }
     for step in program.steps {
-      if let planned = step.liveRowsMax, liveRows < 1 || liveRows > planned {
+      if let planned = step.planned, live[planned.live] < 1 || live[planned.live] > planned.rows {
         throw TensorError(
           .shapeMismatch,
-          "\(step.operation.name): \(liveRows) live rows, planned for \(planned)"
+          "\(step.operation.name): \(live[planned.live]) live rows, planned for \(planned.rows)"
         )
       }
       if step.operation.readsIntegers {
-        try Frame(step, arena: arena.base, liveRows: liveRows, cache: cache).check()
+        try Frame(step, arena: arena.base, live: live, cache: cache).check()
       }
     }
     for stage in program.stages {
       if operationTimes == nil {
-        try run(program.steps[stage], arena: arena.base, liveRows: liveRows, cache)
+        try run(program.steps[stage], arena: arena.base, live: live, cache)
         continue
       }
       for index in stage {
         let start = Executor.now()
-        try run(program.steps[index...index], arena: arena.base, liveRows: liveRows, cache)
+        try run(program.steps[index...index], arena: arena.base, live: live, cache)
         let name = program.steps[index].operation.name
         operationTimes?[name, default: 0] += Executor.now() - start
       }
@@ -158,14 +167,14 @@ package final class Executor: @unchecked Sendable {
   private func run(
     _ steps: ArraySlice<Step>,
     arena: UnsafeMutableRawPointer,
-    liveRows: Int,
+    live: LiveCounts,
     _ cache: KeyValueCache?
   ) throws(TensorError) {
     frames.removeAll(keepingCapacity: true)
     var tasks = 0
     var isSmall = true
     for step in steps {
-      let frame = Frame(step, arena: arena, liveRows: liveRows, cache: cache)
+      let frame = Frame(step, arena: arena, live: live, cache: cache)
       try frame.begin()
       frames.append(frame)
       tasks += frame.tasks
@@ -195,10 +204,10 @@ package final class Executor: @unchecked Sendable {
     return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
   }
 
-  /// An output of the program that ran last, f32: `[liveRows or rows, columns]`.
+  /// An output of the program that ran last, f32: `[rows of the run, columns]`.
   ///
   /// Valid until the next `load`, `setInput` or `run`.
-  package func output(_ index: Int, liveRows: Int) -> UnsafeBufferPointer<Float> {
+  package func output(_ index: Int) -> UnsafeBufferPointer<Float> {
     guard let program, let arena else { preconditionFailure("no program is loaded") }
     let value = program.graph.outputs[index]
     let node = program.graph[value]
@@ -208,7 +217,7 @@ package final class Executor: @unchecked Sendable {
     let rowElements = node.shape.elementCount / node.shape[0]
     return UnsafeBufferPointer(
       start: (arena.base + buffer.offset).assumingMemoryBound(to: Float.self),
-      count: (node.isLive ? liveRows : node.shape[0]) * rowElements
+      count: (node.live.map { live[$0] } ?? node.shape[0]) * rowElements
     )
   }
 }

@@ -11,10 +11,10 @@ extension Frame {
     switch step.operation {
     case .embedding:
       let ids = integers(1)
-      for row in 0..<rows where Int(ids[row]) >= step.xRows {
+      for row in 0..<rows where Int(ids[row]) >= xRows {
         throw TensorError(
           .indexOutOfRange,
-          "embedding: id \(ids[row]) at row \(row), the table has \(step.xRows)"
+          "embedding: id \(ids[row]) at row \(row), the table has \(xRows)"
         )
       }
     case .crossEntropy:
@@ -129,7 +129,7 @@ extension Frame {
     let column = task * columnBlock
     let width = min(columnBlock, step.columns - column)
     if !step.accumulates {
-      for row in 0..<step.rows {
+      for row in 0..<rows {
         (out + row * step.columns + column).update(repeating: 0, count: width)
       }
     }

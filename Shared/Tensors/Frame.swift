@@ -1,5 +1,13 @@
 internal import CKernels
 
+/// The rows of a call.
+struct LiveCounts: Sendable {
+  let all: Int
+  let selected: Int
+
+  subscript(_ rows: LiveRows) -> Int { rows == .all ? all : selected }
+}
+
 /// One step in execution: its addresses, its live sizes and how its work is cut into tasks.
 ///
 /// How it is cut depends on the shape alone, never on the number of threads, so that results do
@@ -33,7 +41,7 @@ struct Frame {
   init(
     _ step: Step,
     arena: UnsafeMutableRawPointer,
-    liveRows: Int,
+    live: LiveCounts,
     cache: KeyValueCache?
   ) {
     func address(_ operand: Operand) -> UnsafeMutablePointer<Float> {
@@ -42,8 +50,8 @@ struct Frame {
     self.step = step
     (out, x, y, z) = (address(step.output), address(step.x), address(step.y), address(step.z))
     self.arena = arena
-    rows = step.isLive ? liveRows : step.rows
-    xRows = step.xIsLive ? liveRows : step.xRows
+    rows = step.live.map { live[$0] } ?? step.rows
+    xRows = step.xLive.map { live[$0] } ?? step.xRows
     self.cache = cache
     cut()
   }

@@ -5,17 +5,17 @@ extension Graph {
     _ x: Value,
     _ others: [Value] = []
   ) throws(TensorError) -> Value {
-    try add(operation, [x] + others, shape: self[x].shape, isLive: self[x].isLive)
+    try add(operation, [x] + others, shape: self[x].shape, live: self[x].live)
   }
 
   mutating func add(
     _ operation: Operation,
     _ inputs: [Value],
     shape: Shape,
-    isLive: Bool
+    live: LiveRows?
   ) throws(TensorError) -> Value {
     try append(
-      Node(operation: operation, inputs: inputs, dtype: .float32, shape: shape, isLive: isLive)
+      Node(operation: operation, inputs: inputs, dtype: .float32, shape: shape, live: live)
     )
   }
 
@@ -32,7 +32,8 @@ extension Graph {
     let shapes = operands.map { name, value in
       let node = self[value]
       let type = node.dtype == .float32 ? "" : " \(node.dtype.rawValue)"
-      return "\(name) \(node.shape)\(type)\(node.isLive ? " (live rows)" : "")"
+      return
+        "\(name) \(node.shape)\(type)\(node.live.map { " (\($0 == .all ? "live" : "selected") rows)" } ?? "")"
     }
     throw TensorError(.shapeMismatch, "\(operation): \(shapes.joined(separator: ", "))")
   }

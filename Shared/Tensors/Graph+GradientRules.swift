@@ -63,7 +63,7 @@ extension Graph {
         .crossEntropyGradient,
         [g] + inputs,
         shape: self[inputs[0]].shape,
-        isLive: self[inputs[0]].isLive
+        live: self[inputs[0]].live
       )
       try contribute(gradient, to: inputs[0], &reverse)
     case .rotaryTable, .cachedAttention, .attention, .matmulTransposed, .sumRows, .accumulate,
@@ -142,7 +142,7 @@ extension Graph {
         .normWeightGradient(norm),
         [g, x],
         shape: self[weight].shape,
-        isLive: false
+        live: nil
       )
       try contribute(gradient, to: weight, &reverse)
     }
@@ -167,7 +167,7 @@ extension Graph {
       .packedAttentionGradient(attention),
       [g] + node.inputs,
       shape: try Shape([node.shape[0], columns.reduce(0, +)]),
-      isLive: node.isLive
+      live: node.live
     )
     var start = 0
     for (input, count) in zip(node.inputs, columns) {
@@ -185,7 +185,7 @@ extension Graph {
     case .sliceColumns(let range): operation = .sliceColumnsGradient(range)
     default: operation = .lastRowGradient
     }
-    return try add(operation, [g], shape: x.shape, isLive: x.isLive)
+    return try add(operation, [g], shape: x.shape, live: x.live)
   }
 
   /// Contributes `g` to the right side of an element-wise operation: summed over the rows when it
@@ -195,7 +195,7 @@ extension Graph {
     to value: Value,
     _ reverse: inout ReversePass
   ) throws(TensorError) {
-    if self[g].shape == self[value].shape, self[g].isLive == self[value].isLive {
+    if self[g].shape == self[value].shape, self[g].live == self[value].live {
       try contribute(g, to: value, &reverse, isShared: true)
     } else {
       try contribute(try sumRows(g, shape: self[value].shape), to: value, &reverse)
@@ -212,7 +212,7 @@ extension Graph {
     let (left, right) = (self[lhs].shape, self[rhs].shape)
     try check(
       left.rank == 2 && right.rank == 2 && left[0] == right[0]
-        && self[lhs].isLive == self[rhs].isLive && allFloat([lhs, rhs]),
+        && self[lhs].live == self[rhs].live && allFloat([lhs, rhs]),
       "matmulTransposed",
       [("lhs", lhs), ("rhs", rhs)]
     )
@@ -220,7 +220,7 @@ extension Graph {
       .matmulTransposed,
       [lhs, rhs],
       shape: try Shape([left[1], right[1]]),
-      isLive: false
+      live: nil
     )
   }
 
@@ -231,7 +231,7 @@ extension Graph {
       "sumRows to \(shape)",
       [("x", x)]
     )
-    return try add(.sumRows, [x], shape: shape, isLive: false)
+    return try add(.sumRows, [x], shape: shape, live: nil)
   }
 
   /// The gradient of an embedding's table.
@@ -240,6 +240,6 @@ extension Graph {
     ids: Value,
     table: Value
   ) throws(TensorError) -> Value {
-    try add(.embeddingGradient, [g, ids], shape: self[table].shape, isLive: false)
+    try add(.embeddingGradient, [g, ids], shape: self[table].shape, live: self[table].live)
   }
 }

@@ -17,7 +17,7 @@ extension Graph {
     parameters: [Int: Tensor],
     inputs: [Value] = []
   ) throws(TensorError) -> [Value] {
-    guard self[loss].shape.elementCount == 1, !self[loss].isLive, allFloat([loss]) else {
+    guard self[loss].shape.elementCount == 1, self[loss].live == nil, allFloat([loss]) else {
       throw TensorError(.shapeMismatch, "differentiate: the loss is \(self[loss].shape)")
     }
     try check(parameters: parameters)
@@ -108,7 +108,7 @@ extension Graph {
     isShared: Bool = false
   ) throws(TensorError) {
     precondition(self[gradient].shape == self[value].shape)
-    precondition(self[gradient].isLive == self[value].isLive)
+    precondition(self[gradient].live == self[value].live)
     if case .constant(let index) = self[value].operation, let tensor = reverse.parameters[index] {
       let isFree = !isShared && self[gradient].destination == nil
       if isFree, self[gradient].operation.canAccumulate {

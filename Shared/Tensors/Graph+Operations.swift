@@ -2,18 +2,20 @@
 // error names the operation and the shapes.
 extension Graph {
   /// Rows of `table` `[vocabulary, columns]`, f32, picked by `ids` `[rows]`, u32.
+  ///
+  /// The table may be a value of live rows, so that ids of selected rows pick those.
   package mutating func embedding(
     table: Value,
     ids: Value
   ) throws(TensorError) -> Value {
     try check(
-      self[table].shape.rank == 2 && self[table].dtype == .float32 && !self[table].isLive
+      self[table].shape.rank == 2 && self[table].dtype == .float32
         && self[ids].shape.rank == 1 && self[ids].dtype == .uint32,
       "embedding",
       [("table", table), ("ids", ids)]
     )
     let shape = try Shape([self[ids].shape[0], self[table].shape[1]])
-    return try add(.embedding, [table, ids], shape: shape, isLive: self[ids].isLive)
+    return try add(.embedding, [table, ids], shape: shape, live: self[ids].live)
   }
 
   /// `x` `[rows, k]` times the transpose of `weight` `[n, k]`, plus `bias` `[n]`: `[rows, n]`, f32.
@@ -25,7 +27,7 @@ extension Graph {
     let biases = bias.map { [$0] } ?? []
     let (left, right) = (self[x].shape, self[weight].shape)
     try check(
-      left.rank == 2 && right.rank == 2 && left.columns == right.columns && !self[weight].isLive
+      left.rank == 2 && right.rank == 2 && left.columns == right.columns && self[weight].live == nil
         && biases.allSatisfy { self[$0].shape.dimensions == [right[0]] }
         && allFloat([x, weight] + biases),
       "linear",
@@ -35,7 +37,7 @@ extension Graph {
       .linear,
       [x, weight] + biases,
       shape: try Shape([left[0], right[0]]),
-      isLive: self[x].isLive
+      live: self[x].live
     )
   }
 
@@ -48,9 +50,9 @@ extension Graph {
     let addends = addend.map { [$0] } ?? []
     let (left, right) = (self[lhs].shape, self[rhs].shape)
     try check(
-      left.rank == 2 && right.rank == 2 && left.columns == right[0] && !self[rhs].isLive
+      left.rank == 2 && right.rank == 2 && left.columns == right[0] && self[rhs].live == nil
         && addends.allSatisfy {
-          self[$0].shape.dimensions == [left[0], right[1]] && self[$0].isLive == self[lhs].isLive
+          self[$0].shape.dimensions == [left[0], right[1]] && self[$0].live == self[lhs].live
         } && allFloat([lhs, rhs] + addends),
       "matmul",
       [("lhs", lhs), ("rhs", rhs)] + addends.map { ("addend", $0) }
@@ -59,7 +61,7 @@ extension Graph {
       .matmul,
       [lhs, rhs] + addends,
       shape: try Shape([left[0], right[1]]),
-      isLive: self[lhs].isLive
+      live: self[lhs].live
     )
   }
 
@@ -122,7 +124,7 @@ extension Graph {
       .rotaryTable,
       [positions, frequencies],
       shape: try Shape([self[positions].shape[0], 2 * self[frequencies].shape[0]]),
-      isLive: self[positions].isLive
+      live: self[positions].live
     )
   }
 
@@ -135,7 +137,7 @@ extension Graph {
   ) throws(TensorError) -> Value {
     try check(
       self[x].shape.rank == 2 && self[table].shape.rank == 2
-        && self[x].shape[0] == self[table].shape[0] && self[x].isLive == self[table].isLive
+        && self[x].shape[0] == self[table].shape[0] && self[x].live == self[table].live
         && self[table].shape.columns.isMultiple(of: 2)
         && self[x].shape.columns.isMultiple(of: self[table].shape.columns) && allFloat([x, table]),
       "rope",
@@ -161,7 +163,7 @@ extension Graph {
     let (query, key) = (self[q].shape, self[keys].shape)
     try check(
       query.rank == 2 && key == self[values].shape && key.rank == 2 && query[0] == key[0]
-        && self[q].isLive == self[keys].isLive && self[q].isLive == self[values].isLive
+        && self[q].live == self[keys].live && self[q].live == self[values].live
         && query.columns.isMultiple(of: heads) && key.columns.isMultiple(of: kvHeads)
         && query.columns / heads == key.columns / kvHeads && allFloat([q, keys, values]),
       "cachedAttention \(heads)/\(kvHeads) heads",
@@ -180,7 +182,7 @@ extension Graph {
     let shape = self[q].shape
     try check(
       heads >= 1 && shape.rank == 2 && shape == self[keys].shape && shape == self[values].shape
-        && self[q].isLive == self[keys].isLive && self[q].isLive == self[values].isLive
+        && self[q].live == self[keys].live && self[q].live == self[values].live
         && shape.columns.isMultiple(of: heads) && allFloat([q, keys, values]),
       "attention \(heads) heads",
       [("q", q), ("keys", keys), ("values", values)]
@@ -197,7 +199,7 @@ extension Graph {
   /// `silu(gate) * up`, f32, of the same shape.
   package mutating func siluMultiply(gate: Value, up: Value) throws(TensorError) -> Value {
     try check(
-      self[gate].shape == self[up].shape && self[gate].isLive == self[up].isLive
+      self[gate].shape == self[up].shape && self[gate].live == self[up].live
         && allFloat([gate, up]),
       "siluMultiply",
       [("gate", gate), ("up", up)]
@@ -221,7 +223,7 @@ extension Graph {
   package mutating func sliceRows(_ x: Value, _ range: Range<Int>) throws(TensorError) -> Value {
     let shape = self[x].shape
     try check(
-      shape.rank == 2 && !self[x].isLive && range.lowerBound >= 0 && !range.isEmpty
+      shape.rank == 2 && self[x].live == nil && range.lowerBound >= 0 && !range.isEmpty
         && range.upperBound <= shape[0] && allFloat([x]),
       "sliceRows \(range)",
       [("x", x)]
@@ -230,14 +232,14 @@ extension Graph {
       .sliceRows(range),
       [x],
       shape: try Shape([range.count, shape[1]]),
-      isLive: false
+      live: nil
     )
   }
 
   /// The last live row of `x` `[rows, n]`, f32, as `[1, n]`.
   package mutating func lastRow(_ x: Value) throws(TensorError) -> Value {
     try check(self[x].shape.rank == 2 && allFloat([x]), "lastRow", [("x", x)])
-    return try add(.lastRow, [x], shape: try Shape([1, self[x].shape[1]]), isLive: false)
+    return try add(.lastRow, [x], shape: try Shape([1, self[x].shape[1]]), live: nil)
   }
 
   // MARK: What the operations share
@@ -248,9 +250,9 @@ extension Graph {
     _ rhs: Value
   ) throws(TensorError) -> Value {
     let (left, right) = (self[lhs], self[rhs])
-    let isSame = left.shape == right.shape && left.isLive == right.isLive
+    let isSame = left.shape == right.shape && left.live == right.live
     let isRow =
-      !right.isLive && right.shape.elementCount == right.shape.columns
+      right.live == nil && right.shape.elementCount == right.shape.columns
       && right.shape.columns == left.shape.columns && right.shape.rank >= 1
     try check(
       (isSame || isRow) && allFloat([lhs, rhs]),

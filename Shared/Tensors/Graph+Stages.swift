@@ -1,6 +1,6 @@
 extension Graph {
   /// The most nodes that compute side by side.
-  static let stageNodesMax = 8
+  package static let stageNodesMax = 8
 
   /// For each node the nodes of its stage: those that compute side by side.
   ///
@@ -9,7 +9,7 @@ extension Graph {
   /// rows that go with them share stages (the three of an attention layer; the gradients of a
   /// product's sides): the threads meet once for all, and a thread that is late holds up less.
   /// Every other node is a stage of its own.
-  func stages() -> [ClosedRange<Int>] {
+  package func stages() -> [ClosedRange<Int>] {
     var stages: [ClosedRange<Int>] = []
     stages.reserveCapacity(nodes.count)
     var stage = Stage(first: 0)

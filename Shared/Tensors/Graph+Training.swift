@@ -19,7 +19,7 @@ extension Graph {
       .sliceColumns(range),
       [x],
       shape: try Shape([shape[0], range.count]),
-      isLive: self[x].isLive
+      live: self[x].live
     )
   }
 
@@ -52,7 +52,7 @@ extension Graph {
     else { throw TensorError(.invalidArgument, "packedAttention: \(attention)") }
     if let dropout = attention.dropout { try check(dropout, "packedAttention", seed: seed) }
     let (query, key) = (self[q].shape, self[keys].shape)
-    let isSameLive = [keys, values, starts, ends].allSatisfy { self[$0].isLive == self[q].isLive }
+    let isSameLive = [keys, values, starts, ends].allSatisfy { self[$0].live == self[q].live }
     try check(
       query.rank == 2 && key.rank == 2 && key == self[values].shape && query[0] == key[0]
         && query.columns.isMultiple(of: heads) && key.columns.isMultiple(of: kvHeads)
@@ -92,7 +92,7 @@ extension Graph {
   ) throws(TensorError) -> Value {
     try check(
       self[logits].shape.rank == 2 && isInput(labels, rows: self[logits].shape[0])
-        && self[labels].isLive == self[logits].isLive && self[scale].shape.dimensions == [1]
+        && self[labels].live == self[logits].live && self[scale].shape.dimensions == [1]
         && allFloat([logits, scale]),
       "crossEntropy",
       [("logits", logits), ("labels", labels), ("scale", scale)]
@@ -101,7 +101,7 @@ extension Graph {
       .crossEntropy,
       [logits, labels, scale],
       shape: self[scale].shape,
-      isLive: false
+      live: nil
     )
   }
 
@@ -124,7 +124,7 @@ extension Graph {
     }
     guard let seed else { throw TensorError(.invalidArgument, "\(name): dropout without a seed") }
     try check(
-      self[seed].dtype == .uint32 && self[seed].shape.dimensions == [2] && !self[seed].isLive,
+      self[seed].dtype == .uint32 && self[seed].shape.dimensions == [2] && self[seed].live == nil,
       name,
       [("seed", seed)]
     )

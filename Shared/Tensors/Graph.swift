@@ -4,6 +4,14 @@ package struct Value: Sendable, Hashable {
   package let index: Int
 }
 
+/// The rows of a call that a graph tells apart.
+package enum LiveRows: Sendable {
+  /// Those of the tokens.
+  case all
+  /// Those that the call selects among them.
+  case selected
+}
+
 /// One operation with its inputs and the type of its output.
 package struct Node: Sendable {
   /// What it computes.
@@ -12,13 +20,13 @@ package struct Node: Sendable {
   package fileprivate(set) var inputs: [Value]
   /// The element type of the output.
   package let dtype: DType
-  /// The dimensions of the output; with `isLive`, the first is the most rows a call may have.
+  /// The dimensions of the output; with `live`, the first is the most rows a call may have.
   package let shape: Shape
   /// Whether the first dimension counts the live rows of the call.
   ///
   /// The graph is planned for the most rows of its shape class, and a run computes only the rows
   /// that the call has.
-  package let isLive: Bool
+  package let live: LiveRows?
   /// The destination, by index in `Graph.destinations`, that a run adds the output to; nil for an
   /// output in the arena.
   package fileprivate(set) var destination: Int?
@@ -56,11 +64,11 @@ package struct Graph: Sendable {
 
   /// Declares data that each call provides.
   ///
-  /// With `isLive`, the first dimension is the most rows of a call.
+  /// With `live`, the first dimension is the most rows of a call.
   package mutating func input(
     dtype: DType,
     shape: Shape,
-    isLive: Bool = false
+    live: LiveRows? = nil
   ) throws(TensorError) -> Value {
     let value = try append(
       Node(
@@ -68,7 +76,7 @@ package struct Graph: Sendable {
         inputs: [],
         dtype: dtype,
         shape: shape,
-        isLive: isLive
+        live: live
       )
     )
     inputs.append(value)
@@ -83,7 +91,7 @@ package struct Graph: Sendable {
         inputs: [],
         dtype: tensor.dtype,
         shape: tensor.shape,
-        isLive: false
+        live: nil
       )
     )
     constants.append(tensor)
@@ -113,7 +121,7 @@ package struct Graph: Sendable {
     guard value.index == nodes.count - 1, node.operation == .matmul, node.inputs.count == 2,
       node.destination == nil
     else { return false }
-    precondition(nodes[sum.index].shape == node.shape && nodes[sum.index].isLive == node.isLive)
+    precondition(nodes[sum.index].shape == node.shape && nodes[sum.index].live == node.live)
     nodes[value.index].inputs.append(sum)
     return true
   }
@@ -124,7 +132,7 @@ package struct Graph: Sendable {
   /// No other node may read `value`. Runs of programs with a common destination must not overlap.
   mutating func bind(_ value: Value, to tensor: Tensor) {
     let node = nodes[value.index]
-    precondition(node.operation.canAccumulate && node.shape == tensor.shape && !node.isLive)
+    precondition(node.operation.canAccumulate && node.shape == tensor.shape && node.live == nil)
     precondition(node.dtype == tensor.dtype)
     nodes[value.index].destination = destinations.count
     destinations.append(tensor)

@@ -31,11 +31,11 @@ struct Step: Sendable {
   /// Planned rows and columns of the output.
   let rows: Int
   let columns: Int
-  let isLive: Bool
+  let live: LiveRows?
   /// Planned rows and columns of the first input.
   let xRows: Int
   let xColumns: Int
-  let xIsLive: Bool
+  let xLive: LiveRows?
   /// Sizes of the second input.
   let yColumns: Int
   let yElements: Int
@@ -72,16 +72,18 @@ struct Step: Sendable {
     operands = node.inputs.indices.map { operand($0) }
     (x, y, z) = (operand(0), operand(1), operand(2))
     inputCount = node.inputs.count
-    (rows, columns, isLive) = (node.shape.rows, node.shape.columns, node.isLive)
+    (rows, columns, live) = (node.shape.rows, node.shape.columns, node.live)
     let first = node.inputs.first.map { graph[$0] } ?? node
     let second = node.inputs.count > 1 ? graph[node.inputs[1]] : node
     xRows = first.shape[0]
-    (xColumns, xIsLive) = (first.shape.columns, first.isLive)
+    (xColumns, xLive) = (first.shape.columns, first.live)
     (yColumns, yElements) = (second.shape.columns, second.shape.elementCount)
   }
 
-  /// The most live rows that the step is planned for; nil when it has none.
-  var liveRowsMax: Int? { isLive ? rows : xIsLive ? xRows : nil }
+  /// The live rows of the step, and the most of them that it is planned for; nil for none.
+  var planned: (live: LiveRows, rows: Int)? {
+    live.map { ($0, rows) } ?? xLive.map { ($0, xRows) }
+  }
 
   /// What one thread needs while the node runs, rounded to whole cache lines so that threads do
   /// not share one.

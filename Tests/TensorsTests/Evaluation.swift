@@ -51,6 +51,8 @@ struct GraphUnderTest {
   var graph = Graph()
   private(set) var floats: [(Int, [Float])] = []
   private(set) var integers: [(Int, [UInt32])] = []
+  /// The number of ids that select rows, if there are such ids.
+  private(set) var selectedRows = 0
 
   /// An input with the rows of the matrix; with `planned`, live rows of that many at most.
   mutating func input(_ matrix: Matrix, planned: Int? = nil) throws -> Value {
@@ -58,17 +60,22 @@ struct GraphUnderTest {
     return try graph.input(
       dtype: .float32,
       shape: try Shape([planned ?? matrix.rows, matrix.columns]),
-      isLive: planned != nil
+      live: planned == nil ? nil : .all
     )
   }
 
   /// An input of ids or positions.
-  mutating func input(_ values: [UInt32], planned: Int? = nil) throws -> Value {
+  mutating func input(
+    _ values: [UInt32],
+    planned: Int? = nil,
+    live: LiveRows = .all
+  ) throws -> Value {
+    if live == .selected { selectedRows = values.count }
     integers.append((graph.inputs.count, values))
     return try graph.input(
       dtype: .uint32,
       shape: try Shape([planned ?? values.count]),
-      isLive: planned != nil
+      live: planned == nil ? nil : live
     )
   }
 }
@@ -92,8 +99,8 @@ func evaluate(
   for (index, values) in test.integers {
     try values.withUnsafeBufferPointer { try executor.setInput(index, $0) }
   }
-  try executor.run(liveRows: liveRows, cache: cache)
-  return Array(executor.output(0, liveRows: liveRows))
+  try executor.run(liveRows: liveRows, selectedRows: test.selectedRows, cache: cache)
+  return Array(executor.output(0))
 }
 
 /// The largest difference, relative to the larger of 1 and the expected value; infinite for NaN or

@@ -52,6 +52,12 @@ struct CaseBuilder {
     return try test.input(values, planned: size.planned)
   }
 
+  /// Ids of some rows, in order; at least one.
+  mutating func selection() throws -> Value {
+    let some = (0..<UInt32(size.rows)).filter { _ in Bool.random(using: &generator) }
+    return try test.input(some.isEmpty ? [0] : some, planned: size.planned, live: .selected)
+  }
+
   mutating func seed() throws -> Value {
     try test.input([
       UInt32.random(in: 0...UInt32.max, using: &generator),
@@ -107,7 +113,7 @@ struct CaseBuilder {
   /// Adds a loss over `value`: with random labels, one of them ignored.
   mutating func loss(_ value: Value) throws -> Value {
     let node = test.graph[value]
-    let rows = node.isLive ? size.rows : node.shape[0]
+    let rows = node.live.map { $0 == .all ? size.rows : test.selectedRows } ?? node.shape[0]
     var labels = (0..<rows).map { _ in
       UInt32.random(in: 0..<UInt32(node.shape.columns), using: &generator)
     }
@@ -116,7 +122,11 @@ struct CaseBuilder {
     frozen.insert(test.graph.constants.count - 1)
     return try test.graph.crossEntropy(
       logits: value,
-      labels: try test.input(labels, planned: node.isLive ? size.planned : nil),
+      labels: try test.input(
+        labels,
+        planned: node.live == nil ? nil : size.planned,
+        live: node.live ?? .all
+      ),
       scale: scale
     )
   }
@@ -128,6 +138,16 @@ extension GradientCase {
       GradientCase(name: "embedding") { make in
         let table = try make.weight(5, make.size.columns)
         return try make.test.graph.embedding(table: table, ids: try make.ids(below: 5))
+      },
+      GradientCase(name: "selected rows") { make in
+        let x = try make.input()
+        let ids = try make.selection()
+        let (some, same) = (
+          try make.test.graph.embedding(table: x, ids: ids),
+          try make.test.graph.embedding(table: try make.test.graph.tanh(x), ids: ids)
+        )
+        let weight = try make.weight(3, make.size.columns)
+        return try make.test.graph.linear(try make.test.graph.add(some, same), weight: weight)
       },
       GradientCase(name: "linear with bias") { make in
         let columns = make.size.columns

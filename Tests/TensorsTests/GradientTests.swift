@@ -177,7 +177,7 @@ struct GradientTests {
     for (index, values) in test.integers {
       try values.withUnsafeBufferPointer { try executor.setInput(index, $0) }
     }
-    try executor.run(liveRows: rows)
-    return test.graph.outputs.indices.map { Array(executor.output($0, liveRows: rows)) }
+    try executor.run(liveRows: rows, selectedRows: test.selectedRows)
+    return test.graph.outputs.indices.map { Array(executor.output($0)) }
   }
 }

@@ -6,9 +6,9 @@ struct GraphTests {
   private func shaped(
     _ graph: inout Graph,
     _ dimensions: [Int],
-    isLive: Bool = false
+    live: LiveRows? = nil
   ) throws -> Value {
-    try graph.input(dtype: .float32, shape: try Shape(dimensions), isLive: isLive)
+    try graph.input(dtype: .float32, shape: try Shape(dimensions), live: live)
   }
 
   private func message(_ build: (inout Graph) throws -> Void) -> String {
@@ -39,7 +39,7 @@ struct GraphTests {
     )
     #expect(
       message { graph in
-        let (lhs, rhs) = (try shaped(&graph, [2, 3], isLive: true), try shaped(&graph, [2, 3]))
+        let (lhs, rhs) = (try shaped(&graph, [2, 3], live: .all), try shaped(&graph, [2, 3]))
         _ = try graph.add(lhs, rhs)
       } == "add: lhs [2,3] (live rows), rhs [2,3]"
     )

@@ -65,6 +65,7 @@ struct Grid {
 struct Interpreter {
   let graph: Graph
   let liveRows: Int
+  let selectedRows: Int
   /// By constant index.
   var constants: [[Double]]
   /// By input index; empty for integers.
@@ -78,6 +79,7 @@ struct Interpreter {
   init(_ test: GraphUnderTest, liveRows: Int) {
     graph = test.graph
     self.liveRows = liveRows
+    selectedRows = test.selectedRows
     constants = graph.constants.map { tensor in
       tensor.storage.elements(of: Float.self)[..<tensor.shape.elementCount].map { Double($0) }
     }
@@ -106,7 +108,13 @@ struct Interpreter {
     }
   }
 
-  func rows(_ node: Node) -> Int { node.isLive ? liveRows : node.shape.rows }
+  func rows(_ node: Node) -> Int {
+    switch node.live {
+    case .all: liveRows
+    case .selected: selectedRows
+    case nil: node.shape.rows
+    }
+  }
 
   /// The integers of an input.
   func ids(_ value: Value) -> [UInt32] {
