@@ -260,6 +260,7 @@ let services: [Target] = [
   .target(
     name: "Supervision",
     dependencies: [
+      "Files",
       .product(name: "AsyncHTTPClient", package: "async-http-client"),
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOHTTP1", package: "swift-nio"),

@@ -1,5 +1,6 @@
 import Foundation
 import Subprocess
+import Synchronization
 import SystemPackage
 import Testing
 
@@ -11,7 +12,8 @@ struct ServiceProcessTests {
     ServiceProcess(
       executable: "/bin/sh",
       arguments: ["-c", script],
-      log: folder.path.appending("service.log")
+      log: folder.path.appending("service.log"),
+      grace: .seconds(10)
     )
   }
 
@@ -42,6 +44,33 @@ struct ServiceProcessTests {
     #expect(LogTail.lastLine(of: log) == "stopped")
   }
 
+  @Test("its id is told when it has started")
+  func id() async throws {
+    let folder = try TemporaryFolder()
+    let told = Mutex<Int32>(0)
+    _ = try await bash("echo $$", in: folder).run { pid in told.withLock { $0 = pid } }
+    #expect(LogTail.lastLine(of: folder.path.appending("service.log")) == "\(told.withLock { $0 })")
+  }
+
+  @Test("one that does not end within its grace and the margin is killed")
+  func killed() async throws {
+    let folder = try TemporaryFolder()
+    let process = ServiceProcess(
+      executable: "/bin/sh",
+      arguments: ["-c", "trap '' TERM; echo ready; while :; do read -r line; done"],
+      log: folder.path.appending("service.log"),
+      grace: .zero - ServiceProcess.stopMargin
+    )
+    let task = Task { try await process.run() }
+    while LogTail.lastLine(of: folder.path.appending("service.log")) != "ready" {
+      try Task.checkCancellation()
+      await Task.yield()
+    }
+    task.cancel()
+    let status = try await task.value
+    #expect(status == .signaled(9))
+  }
+
   @Test("its standard input stays open for as long as it runs")
   func inputStaysOpen() async throws {
     let folder = try TemporaryFolder()
@@ -49,7 +78,8 @@ struct ServiceProcessTests {
     let process = ServiceProcess(
       executable: "/bin/bash",
       arguments: ["-c", "read -t 0.05; exit $?"],
-      log: folder.path.appending("service.log")
+      log: folder.path.appending("service.log"),
+      grace: .seconds(10)
     )
     let status = try await process.run()
     guard case .exited(let code) = status else {
@@ -65,7 +95,8 @@ struct ServiceProcessTests {
     let process = ServiceProcess(
       executable: "/nonexistent/llmos-data",
       arguments: [],
-      log: folder.path.appending("a.log")
+      log: folder.path.appending("a.log"),
+      grace: .seconds(10)
     )
     await #expect(throws: (any Error).self) { try await process.run() }
   }

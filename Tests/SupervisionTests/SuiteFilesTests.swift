@@ -41,7 +41,14 @@ struct SuiteFilesTests {
     try layout.create()
     let written = SuiteDescription(
       pid: ProcessInfo.processInfo.processIdentifier,
-      ports: [.gateway: ServicePorts(rpc: nil, admin: 8100, http: 8080)]
+      replicas: [.gateway: 1],
+      processes: [
+        SuiteProcess(
+          ServiceInstance(.gateway),
+          run: 1,
+          ports: ServicePorts(rpc: nil, admin: 8100, http: 8080)
+        )
+      ]
     )
     try written.write(to: layout.description)
     #expect(SuiteDescription.running(on: layout) == nil)
@@ -65,16 +72,44 @@ struct SuiteFilesTests {
     }
   }
 
-  @Test("a service is told where services that start before it are; the gateway, where all are")
-  func peers() {
-    var started: [Service] = []
-    for service in Service.allCases {
-      #expect(service.peers.allSatisfy { started.contains($0.service) })
-      started.append(service)
+  @Test("a service is told where services of earlier waves are; the gateway, where all are")
+  func peers() throws {
+    var started: Set<Service> = []
+    for wave in Service.waves {
+      for service in wave {
+        #expect(service.peers.allSatisfy { started.contains($0.service) })
+      }
+      started.formUnion(wave)
     }
+    #expect(started == Set(Service.allCases))
     #expect(
-      Set(Service.gateway.peers.map(\.service)) == Set(Service.allCases).subtracting([.gateway])
+      Set(Service.gateway.peers.map(\.service))
+        == Set(Service.allCases).subtracting([.gateway, .inference])
     )
+    let layout = SuiteLayout(home: "/home/suite")
+    let options = SuiteSupervisor.Options(layout: layout, executables: "/bin", demoModels: nil)
+    let gateway = options.process(
+      ServiceInstance(.gateway),
+      ports: [ServiceInstance(.tokenizer): ServicePorts(rpc: 4711, admin: nil, http: nil)],
+      desired: DesiredState()
+    )
+    let arguments = gateway.arguments.joined(separator: " ")
+    #expect(arguments.contains("--tokenizer.address 127.0.0.1:4711"))
+  }
+
+  @Test("replicas have files of their own, ports of the system's choice, and a share of processors")
+  func replicas() throws {
+    let layout = SuiteLayout(home: "/home/suite")
+    let options = SuiteSupervisor.Options(layout: layout, executables: "/bin", demoModels: nil)
+    var desired = DesiredState()
+    desired.set(try ReplicaCount(.inference, 3))
+    let second = ServiceInstance(.inference, 2)
+    let process = options.process(second, ports: [:], desired: desired)
+    #expect(process.log == "/home/suite/logs/inference-2.log")
+    let arguments = process.arguments.joined(separator: " ")
+    #expect(arguments.contains("--rpc.port 0 --admin.port 0"))
+    #expect(arguments.contains("--ports.file /home/suite/run/inference-2.ports.json"))
+    #expect(arguments.contains("--compute.replicas 3"))
   }
 
   @Test("the home folder is LLMOS_HOME, else ~/.llmos")

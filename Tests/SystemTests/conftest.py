@@ -44,11 +44,20 @@ class Suite:
     def url(self):
         return self.description["gateway"]
 
+    def ps(self):
+        """The processes by name, as `llmos ps` tells of them."""
+        return {row["name"]: row for row in json.loads(self.llmos("ps", "--format", "json").stdout)}
+
+    def process(self, service):
+        """What the supervisor says of a process, or of a service's first."""
+        by_name = {process["name"]: process for process in self.description["processes"]}
+        return by_name.get(service) or by_name[f"{service}-1"]
+
     def ports(self, service):
-        return self.description["ports"][service]
+        return self.process(service)["ports"]
 
     def pid(self, service):
-        return json.loads((self.home / "run" / f"{service}.ports.json").read_text())["pid"]
+        return self.process(service)["pid"]
 
     def metrics(self, service):
         """The service's samples by name, those of all labels added up; 0 for what it does not show yet."""
@@ -69,10 +78,8 @@ class Suite:
 
     def await_restart(self, service, former):
         def restarted():
-            try:
-                return self.pid(service) != former and ready(self.ports(service)["admin"])
-            except (FileNotFoundError, json.JSONDecodeError):
-                return False
+            process = self.process(service)
+            return process["state"] == "ready" and process["pid"] != former and ready(process["ports"]["admin"])
 
         eventually(restarted, f"{service} to start again")
 
@@ -88,6 +95,20 @@ def ready(admin_port):
         return requests.get(f"http://127.0.0.1:{admin_port}/readyz", timeout=5).status_code == 200
     except requests.ConnectionError:
         return False
+
+
+def processes_of(home):
+    """The processes whose command line names this home folder."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/cmdline", "rb") as file:
+                    if str(home).encode() in file.read():
+                        found.append(int(entry))
+            except OSError:
+                pass
+    return [pid for pid in found if pid != os.getpid()]
 
 
 def eventually(condition, what, seconds=30.0):

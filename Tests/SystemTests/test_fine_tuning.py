@@ -23,7 +23,7 @@ def jsonl(rows):
 @pytest.fixture(scope="module")
 def tuning(own_module_suite):
     """The client of a suite that trains."""
-    if "training" not in own_module_suite.description["ports"]:
+    if "training" not in own_module_suite.ps():
         pytest.skip("the suite has no training service")
     return openai.OpenAI(base_url=f"{own_module_suite.url}/v1", api_key="none", max_retries=0, timeout=120)
 

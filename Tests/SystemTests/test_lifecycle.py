@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 import requests
-from conftest import BUILD, MODELS, Suite, eventually, golden
+from conftest import BUILD, MODELS, Suite, eventually, golden, processes_of
 
 CONVERSATION = golden("support-chat")["conversations"][0]
 
@@ -22,20 +22,6 @@ def assert_serves(suite):
     response = chat(suite)
     assert response.status_code == 200, response.text
     assert response.json()["choices"][0]["message"]["content"] == CONVERSATION["answer"]
-
-
-def processes_of(home):
-    """The processes whose command line names this home folder."""
-    found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                with open(f"/proc/{entry}/cmdline", "rb") as file:
-                    if str(home).encode() in file.read():
-                        found.append(int(entry))
-            except OSError:
-                pass
-    return [pid for pid in found if pid != os.getpid()]
 
 
 def test_killing_inference_ends_its_stream_with_an_error_and_the_next_request_succeeds(own_suite):

@@ -51,7 +51,9 @@ struct DataServiceOptions: ParsableArguments {
   }
 
   private func address() throws -> (String, Int) {
-    guard let registry else { return ("127.0.0.1", try suite.running().ports["data"]?.rpc ?? 0) }
+    guard let registry else {
+      return ("127.0.0.1", try suite.running()[ServiceInstance(.data)]?.ports?.rpc ?? 0)
+    }
     guard let colon = registry.lastIndex(of: ":"), colon != registry.startIndex,
       let port = UInt16(registry[registry.index(after: colon)...])
     else { throw ValidationError("--registry \(registry) is not host:port") }

@@ -15,7 +15,8 @@ import Musl
 /// A suite whose supervisor runs in the background, in a session of its own.
 struct DetachedSuite: Sendable {
   static let startTimeout: Duration = SuiteSupervisor.readyTimeout * 3
-  static let stopTimeout: Duration = .seconds(60)
+  /// Longer than the waves of services take together when each has requests to finish.
+  static let stopTimeout: Duration = .seconds(90)
   static let pollInterval: Duration = .milliseconds(20)
 
   let layout: SuiteLayout

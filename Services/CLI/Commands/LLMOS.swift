@@ -14,8 +14,9 @@ struct LLMOS: AsyncParsableCommand {
     abstract: "Runs language models on this machine and talks to them.",
     version: "0.1.0",
     subcommands: [
-      Up.self, Down.self, Status.self, Chat.self, NER.self, Classify.self, DataCommand.self,
-      Models.self, Train.self, Jobs.self, Runs.self, Bench.self,
+      Up.self, Down.self, Status.self, ProcessList.self, Scale.self, Drain.self, Chat.self,
+      NER.self, Classify.self, DataCommand.self, Models.self, Train.self, Jobs.self, Runs.self,
+      Bench.self,
     ]
   )
 

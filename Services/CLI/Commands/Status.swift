@@ -2,10 +2,11 @@ import ArgumentParser
 import AsyncHTTPClient
 import Supervision
 
-/// `llmos status`: how the services are.
+/// `llmos status`: whether the suite serves.
 struct Status: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Shows the services of the suite on this machine; fails unless all are ready."
+    abstract: "Says whether every service is ready, and fails if one is not.",
+    discussion: "llmos ps lists the processes."
   )
 
   @OptionGroup var suite: SuiteOptions
@@ -13,25 +14,21 @@ struct Status: AsyncParsableCommand {
   func run() async throws {
     let description = try suite.running()
     let probe = ReadinessProbe(client: .shared)
-    var rows = [["SERVICE", "STATE", "PID", "RPC", "ADMIN", "HTTP"]]
+    var rows = [["SERVICE", "STATE", "REPLICAS"]]
     var allReady = true
     for service in Service.allCases {
-      let report = PortsReport.read(suite.layout.portsFile(service))
-      let ports = report?.ports ?? description.ports[service.rawValue]
-      var state = "down"
-      if report != nil, let admin = ports?.admin {
-        state = await probe.isReady(adminPort: admin) ? "ready" : "not ready"
+      var ready = 0
+      for process in description.processes(of: service) where process.isReady {
+        if let admin = process.ports?.admin, await probe.isReady(adminPort: admin) { ready += 1 }
       }
-      allReady = allReady && state == "ready"
+      let wanted = description.replicas[service] ?? 1
+      allReady = allReady && ready >= wanted
       rows.append([
-        service.executable, state, report.map { String($0.pid) } ?? "-", text(ports?.rpc),
-        text(ports?.admin), text(ports?.http),
+        service.executable, ready >= wanted ? "ready" : "not ready", "\(ready)/\(wanted)",
       ])
     }
     Output.table(rows)
     Output.line("\(description.gateway), supervised by process \(description.pid)")
     guard allReady else { throw ExitCode(1) }
   }
-
-  private func text(_ port: Int?) -> String { port.map(String.init) ?? "-" }
 }

@@ -41,7 +41,7 @@ struct TrainingConnection: ParsableArguments {
 
   private func address() throws -> (String, Int) {
     guard let training else {
-      return ("127.0.0.1", try suite.running().ports["training"]?.rpc ?? 0)
+      return ("127.0.0.1", try suite.running()[ServiceInstance(.training)]?.ports?.rpc ?? 0)
     }
     guard let colon = training.lastIndex(of: ":"), colon != training.startIndex,
       let port = UInt16(training[training.index(after: colon)...])

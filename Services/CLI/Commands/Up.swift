@@ -20,7 +20,7 @@ struct Up: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Starts all services on this machine and keeps them running until Ctrl-C.",
     discussion:
-      "Logs go to <home>/logs, one file per service. A service that dies is started again."
+      "Logs go to <home>/logs, one file per process. A process that dies is started again."
   )
 
   @OptionGroup var suite: SuiteOptions
@@ -28,8 +28,21 @@ struct Up: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Import every model folder in this folder.", valueName: "folder"))
   var models: String?
 
-  @Option(help: "The port of the public API; the other services use 7101 to 7104 and 8100 to 8104.")
+  @Option(
+    help:
+      "The port of the public API; others are 7100 to 7104 and 8100 to 8104, of further replicas any."
+  )
   var httpPort: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "Replicas of a service, today of inference alone: inference=3. They divide the processors, unless "
+        + "LLMOS_COMPUTE_THREADS says how many threads each has.",
+      valueName: "service=number"
+    ),
+    transform: { try ReplicaCount(parsing: $0) }
+  )
+  var replicas: [ReplicaCount] = []
 
   @Option(help: "Training jobs that run at once (default 1); further ones wait.")
   var jobsMax: Int?
@@ -42,7 +55,7 @@ struct Up: AsyncParsableCommand {
   )
   var trainingMemory: String?
 
-  @Flag(help: "Let the system choose every port; llmos status tells them.")
+  @Flag(help: "Let the system choose every port; llmos ps tells them.")
   var anyPorts = false
 
   @Flag(help: "Return when the suite is ready and leave it running.")
@@ -66,6 +79,7 @@ struct Up: AsyncParsableCommand {
       demoModels: try modelsFolder()
     )
     if anyPorts { options.ports = options.ports.mapValues(\.chosenBySystem) }
+    for count in replicas { options.desired.set(count) }
     if let httpPort { options.ports[.gateway]?.http = httpPort }
     if let jobsMax { options.arguments[.training, default: []] += ["--jobs.max", "\(jobsMax)"] }
     if let trainingMemory {
@@ -76,11 +90,15 @@ struct Up: AsyncParsableCommand {
       probe: ReadinessProbe(client: .shared),
       report: Self.tell
     )
-    let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
+    let terminal = Terminal()
+    let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint, .sighup)
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try await supervisor.run() }
       group.addTask {
-        for await _ in signals { return }
+        for await signal in signals {
+          guard signal == .sighup, !terminal.hasGone else { return }
+          await supervisor.reload()
+        }
       }
       // Whichever ends first ends the other: a signal, or a failed start.
       try await group.next()
@@ -103,10 +121,13 @@ struct Up: AsyncParsableCommand {
     switch event {
     case .ready(let suite, let time):
       Output.line("llmos is ready at \(suite.gateway) (after \(time.formattedSeconds))")
-    case .restarting(let service, let ended, let delay):
-      Output.line(
-        "\(service.executable) ended (\(ended)); it starts again in \(delay.formattedSeconds)"
-      )
+    case .restarting(let instance, let ended, let delay):
+      Output.line("\(instance) ended (\(ended)); it starts again in \(delay.formattedSeconds)")
+    case .isReady(let process):
+      Output.line("\(process.instance) is ready\(process.address.map { " at \($0)" } ?? "")")
+    case .draining(let process): Output.line("\(process.instance) finishes its requests")
+    case .gone(let instance): Output.line("\(instance) has ended")
+    case .ignored(let error): Output.line("ignored: \(error.message)")
     }
   }
 }
@@ -122,5 +143,22 @@ struct Down: AsyncParsableCommand {
   func run() async throws {
     try await DetachedSuite(layout: suite.layout).stop()
     Output.line("stopped")
+  }
+}
+
+/// The terminal that a suite in the foreground was started from.
+///
+/// The same signal says that it has gone and that something else is desired of the suite.
+private struct Terminal: Sendable {
+  private let wasThere = Self.isThere
+
+  /// Whether there was one, which was closed.
+  var hasGone: Bool { wasThere && !Self.isThere }
+
+  private static var isThere: Bool {
+    let descriptor = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC)
+    guard descriptor >= 0 else { return false }
+    close(descriptor)
+    return true
   }
 }

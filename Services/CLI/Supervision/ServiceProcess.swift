@@ -14,21 +14,26 @@ import Musl
 struct ServiceProcess: Sendable {
   /// A log larger than this is set aside when its service starts.
   static let logBytesMax: Int64 = 64 << 20
-  /// How long a service may take to drain before it is killed.
-  static let stopGrace: Duration = .seconds(15)
+  /// How much longer than its grace a service may take to end before it is killed.
+  static let stopMargin: Duration = .seconds(5)
 
   let executable: FilePath
   let arguments: [String]
   let log: FilePath
+  /// How long its running requests may take to end.
+  let grace: Duration
 
   /// Runs until the process ends.
   ///
-  /// Cancelling the task asks it to stop, and kills it after `stopGrace`.
-  func run() async throws -> TerminationStatus {
+  /// Cancelling the task asks it to stop, and kills it after `grace` and `stopMargin`. `onStart` is told the
+  /// process's id. Throws if it cannot be started.
+  func run(onStart: @Sendable (Int32) async -> Void = { _ in }) async throws -> TerminationStatus {
     var options = PlatformOptions()
     // Its own process group: Ctrl-C reaches the supervisor alone, which stops the services in order.
     options.processGroupID = 0
-    options.teardownSequence = [.gracefulShutDown(allowedDurationToNextStep: Self.stopGrace)]
+    options.teardownSequence = [
+      .gracefulShutDown(allowedDurationToNextStep: grace + Self.stopMargin)
+    ]
     let pipe = try Self.pipe()
     defer { try? pipe.writeEnd.close() }
     return try await Subprocess.run(
@@ -38,7 +43,9 @@ struct ServiceProcess: Sendable {
       input: .fileDescriptor(pipe.readEnd, closeAfterSpawningProcess: true),
       output: .fileDescriptor(try openLog(), closeAfterSpawningProcess: true),
       error: .combinedWithOutput
-    ).terminationStatus
+    ) { execution in
+      await onStart(execution.processIdentifier.value)
+    }.terminationStatus
   }
 
   private func openLog() throws -> FileDescriptor {

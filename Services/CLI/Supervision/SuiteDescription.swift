@@ -17,14 +17,28 @@ package struct SuiteDescription: Sendable, Codable, Equatable {
   package let pid: Int32
   /// Where the public API listens, such as `http://127.0.0.1:8080`.
   package let gateway: String
-  /// Each service's ports.
-  package let ports: [String: ServicePorts]
+  /// How many processes of each service are wanted.
+  package let replicas: [Service: Int]
+  /// The processes as they are, in the order in which they start.
+  package let processes: [SuiteProcess]
 
   /// A description of the suite that `pid` supervises.
-  package init(pid: Int32, ports: [Service: ServicePorts]) {
+  package init(pid: Int32, replicas: [Service: Int], processes: [SuiteProcess]) {
     self.pid = pid
-    self.gateway = "http://127.0.0.1:\(ports[.gateway]?.http ?? 0)"
-    self.ports = Dictionary(uniqueKeysWithValues: ports.map { ($0.key.rawValue, $0.value) })
+    self.replicas = replicas
+    self.processes = processes.sorted { $0.instance < $1.instance }
+    let http = processes.first { $0.instance.service == .gateway }?.ports?.http
+    self.gateway = "http://127.0.0.1:\(http ?? 0)"
+  }
+
+  /// The process of this name, nil if there is none now.
+  package subscript(instance: ServiceInstance) -> SuiteProcess? {
+    processes.first { $0.instance == instance }
+  }
+
+  /// The processes of a service, by number.
+  package func processes(of service: Service) -> [SuiteProcess] {
+    processes.filter { $0.instance.service == service }
   }
 
   /// Reads the description of the suite that runs on `layout`, nil if none does.
@@ -42,17 +56,7 @@ package struct SuiteDescription: Sendable, Codable, Equatable {
 
   /// Writes the description in one step.
   package func write(to path: FilePath) throws(SupervisionError) {
-    do {
-      let encoder = JSONEncoder()
-      encoder.outputFormatting = [.sortedKeys, .prettyPrinted]
-      try encoder.encode(self).write(to: URL(filePath: path.string), options: .atomic)
-    } catch {
-      throw SupervisionError(
-        .files,
-        "cannot write \(path): \(error)",
-        cause: error
-      )
-    }
+    try RunFile.write(self, to: path)
   }
 }
 

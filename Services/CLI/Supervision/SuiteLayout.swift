@@ -9,7 +9,7 @@ import Foundation
 /// Where a suite on one machine keeps its files.
 ///
 /// `data/` and `training/` hold what must survive (models, metadata, jobs), `run/` what belongs to the running suite, and `logs/` one
-/// file per service.
+/// file per process.
 package struct SuiteLayout: Sendable {
   /// The suite's home folder.
   package let home: FilePath
@@ -31,21 +31,28 @@ package struct SuiteLayout: Sendable {
   package var training: FilePath { home.appending("training") }
   /// Ports files, the lock and the description of the running suite.
   package var run: FilePath { home.appending("run") }
-  /// One log file per service.
+  /// One log file per process.
   package var logs: FilePath { home.appending("logs") }
   /// Held locked for as long as a supervisor runs.
   package var lock: FilePath { run.appending("lock") }
-  /// What `llmos status`, `llmos down` and the clients read.
+  /// What `llmos ps`, `llmos down` and the clients read.
   package var description: FilePath { run.appending("suite.json") }
 
-  /// Where a service writes the ports it listens on.
-  package func portsFile(_ service: Service) -> FilePath {
-    run.appending("\(service.rawValue).ports.json")
+  /// What the user wants to run, ``DesiredState``; the command line changes it, the supervisor acts on it.
+  package var desired: FilePath { run.appending("desired.json") }
+  /// Held while the desired state is changed.
+  var desiredLock: String { desired.string + ".lock" }
+  /// The replicas of inference that take requests, one `host:port` per line; the gateway reads it.
+  package var addresses: FilePath { run.appending("inference.addresses") }
+
+  /// Where a process writes the ports it listens on.
+  package func portsFile(_ instance: ServiceInstance) -> FilePath {
+    run.appending("\(instance).ports.json")
   }
 
-  /// Where a service's standard error goes.
-  package func logFile(_ service: Service) -> FilePath {
-    logs.appending("\(service.rawValue).log")
+  /// Where a process's standard error goes.
+  package func logFile(_ instance: ServiceInstance) -> FilePath {
+    logs.appending("\(instance).log")
   }
 
   /// Makes the folders, readable by their owner alone.

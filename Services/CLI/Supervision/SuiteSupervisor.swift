@@ -1,5 +1,4 @@
 import Subprocess
-package import SystemPackage
 
 #if canImport(FoundationEssentials)
 import FoundationEssentials
@@ -7,51 +6,42 @@ import FoundationEssentials
 import Foundation
 #endif
 
-/// What a supervisor tells its user.
-package enum SupervisionEvent: Sendable {
-  /// Every service is ready.
-  case ready(SuiteDescription, after: Duration)
-  /// A service ended and is started again after `delay`.
-  case restarting(Service, ended: String, delay: Duration)
-}
-
-/// Starts the services of a suite in order, restarts those that end, and stops them in reverse order.
+/// Starts the processes of a suite in order, restarts those that end, makes them what is desired, and stops them
+/// in reverse order.
 package actor SuiteSupervisor {
-  /// How long a service may take from its first start until it is ready.
+  /// How long a process may take from its start until it is ready; then it is ended.
   package static let readyTimeout: Duration = .seconds(120)
-  /// How often a starting service is asked whether it is ready.
+  /// How often a starting process is asked whether it is ready.
   static let readyPollInterval: Duration = .milliseconds(10)
 
-  /// What a suite is started with.
-  package struct Options: Sendable {
-    /// Where the suite keeps its files.
-    package var layout: SuiteLayout
-    /// The folder of the services' executables.
-    package var executables: FilePath
-    /// A folder of model folders to import at start.
-    package var demoModels: FilePath?
-    /// The ports each service asks for.
-    package var ports: [Service: ServicePorts]
-    /// Further arguments of some services.
-    package var arguments: [Service: [String]] = [:]
+  private enum Phase {
+    /// Services are started wave by wave; then `up`, or `stopping` if one fails.
+    case starting
+    /// Processes are kept as they are desired.
+    case up
+    /// No process is started any more.
+    case stopping
+  }
 
-    /// Options with the default ports.
-    package init(layout: SuiteLayout, executables: FilePath, demoModels: FilePath?) {
-      self.layout = layout
-      self.executables = executables
-      self.demoModels = demoModels
-      ports = Dictionary(uniqueKeysWithValues: Service.allCases.map { ($0, $0.defaultPorts) })
-    }
+  private struct Member {
+    var process: SuiteProcess
+    /// Runs the process again and again until it is cancelled.
+    let task: Task<Void, Never>
   }
 
   private let options: Options
   private let probe: ReadinessProbe
   private let report: @Sendable (SupervisionEvent) -> Void
-  /// The ports each service got; a restart asks for the same again.
-  private var ports: [Service: ServicePorts] = [:]
-  /// Why a service's first run ended before it was ready.
-  private var startFailures: [Service: String] = [:]
-  private var loops: [(service: Service, task: Task<Void, Never>)] = []
+  private var phase = Phase.starting
+  private var desired: DesiredState
+  /// No more than services and replicas are possible.
+  private var members: [ServiceInstance: Member] = [:]
+  /// The ports each process got; a restart asks for the same again.
+  private var ports: [ServiceInstance: ServicePorts] = [:]
+  /// What the file of addresses says.
+  private var addresses: [String]?
+  /// Starts of processes so far.
+  private var runs = 0
 
   /// A supervisor that has started nothing; `report` is called in order, from the actor.
   package init(
@@ -62,17 +52,18 @@ package actor SuiteSupervisor {
     self.options = options
     self.probe = probe
     self.report = report
+    desired = options.desired
   }
 
   /// Runs the suite until the task is cancelled, then stops it.
   ///
-  /// Throws `alreadyRunning`, or `startFailed` when a service does not get ready at its first start; no process
+  /// Throws `alreadyRunning`, or `startFailed` when a process does not get ready at its first start; no process
   /// is left in either case.
   package func run() async throws {
     try options.layout.create()
     let lock = try SuiteLock(options.layout.lock)
     defer { lock.release() }
-    removeDescription()
+    RunFile.remove(options.layout.description)
     do {
       try await start()
       await untilCancelled()
@@ -84,116 +75,234 @@ package actor SuiteSupervisor {
     await stop()
   }
 
+  /// Reads what is desired, and does it; a file that cannot be used is told of and replaced by what was desired
+  /// before.
+  package func reload() {
+    do throws(SupervisionError) {
+      desired = try DesiredState.read(options.layout.desired)
+      reconcile()
+    } catch {
+      report(.ignored(error))
+      try? desired.restore(on: options.layout)
+    }
+  }
+
   private func start() async throws {
     let began = ContinuousClock.now
-    for wave in Self.waves {
-      for service in wave { launch(service) }
-      for service in wave { try await awaitReady(service) }
+    try desired.write(to: options.layout.desired)
+    let first = desired.instances
+    for wave in Service.waves {
+      let instances = first.filter { wave.contains($0.service) }
+      for instance in instances { launch(instance) }
+      for instance in instances { try await awaitReady(instance) }
     }
-    let description = SuiteDescription(pid: ProcessInfo.processInfo.processIdentifier, ports: ports)
+    phase = .up
     try description.write(to: options.layout.description)
     report(.ready(description, after: ContinuousClock.now - began))
+    // What was asked for meanwhile.
+    reconcile()
   }
-
-  /// Services that can start together: all that they need is in an earlier wave.
-  private static let waves: [[Service]] = [
-    [.data], [.tokenizer, .inference, .training], [.gateway],
-  ]
 
   private func stop() async {
+    phase = .stopping
     // The description goes first: from now on nobody should find this suite.
-    removeDescription()
-    for (_, task) in loops.reversed() {
-      task.cancel()
-      await task.value
+    RunFile.remove(options.layout.description)
+    for wave in Service.waves.reversed() {
+      let tasks = members.filter { wave.contains($0.key.service) }.map(\.value.task)
+      for task in tasks { task.cancel() }
+      for task in tasks { await task.value }
     }
-    loops = []
+    RunFile.remove(options.layout.addresses)
+    RunFile.remove(options.layout.desired)
   }
 
-  private func removeDescription() {
-    try? FileManager.default.removeItem(atPath: options.layout.description.string)
-  }
+  // MARK: - Desired and actual
 
-  private func launch(_ service: Service) {
-    let task = Task { await self.keepRunning(service) }
-    loops.append((service, task))
-  }
-
-  /// Runs a service again and again until the task is cancelled, or until its first start has failed.
-  private func keepRunning(_ service: Service) async {
-    var policy = RestartPolicy()
-    while !Task.isCancelled {
-      let portsFile = options.layout.portsFile(service)
-      try? FileManager.default.removeItem(atPath: portsFile.string)
-      let began = ContinuousClock.now
-      let ended = await Self.runOnce(process(service))
-      if Task.isCancelled { return }
-      guard ports[service] != nil else {
-        startFailures[service] = ended
-        return
-      }
-      let delay = policy.delay(afterUptime: ContinuousClock.now - began)
-      report(.restarting(service, ended: ended, delay: delay))
-      try? await Task.sleep(for: delay)
-    }
-  }
-
-  private static func runOnce(_ process: ServiceProcess) async -> String {
-    do {
-      return "\(try await process.run())"
-    } catch {
-      return "cannot run \(process.executable): \(error)"
-    }
-  }
-
-  private func process(_ service: Service) -> ServiceProcess {
-    let layout = options.layout
-    let asked = ports[service] ?? options.ports[service] ?? service.defaultPorts
-    var arguments = asked.arguments
-    arguments += ["--ports.file", layout.portsFile(service).string, "--supervised"]
-    for (peer, option) in service.peers {
-      arguments += [option, "127.0.0.1:\(ports[peer]?.rpc ?? 0)"].enumerated().map {
-        $0.offset == 0 ? "--\($0.element)" : $0.element
+  private func reconcile() {
+    guard phase == .up else { return }
+    let actions = desired.actions(on: members.values.map(\.process))
+    var drained: [Task<Void, Never>] = []
+    for action in actions {
+      switch action {
+      case .start(let instance): launch(instance)
+      case .drain(let instance):
+        members[instance]?.process.state = .draining
+        if let member = members[instance] {
+          report(.draining(member.process))
+          drained.append(member.task)
+        }
       }
     }
-    if service == .data {
-      arguments += ["--data.dir", layout.data.string]
-      if let models = options.demoModels { arguments += ["--demo.models", models.string] }
-    }
-    if service == .training { arguments += ["--training.dir", layout.training.string] }
-    arguments += options.arguments[service] ?? []
-    return ServiceProcess(
-      executable: options.executables.appending(service.executable),
-      arguments: arguments,
-      log: layout.logFile(service)
+    // The description also when nothing is to be done: it says what is desired.
+    publish()
+    // Only now, when the gateway can know that they take no more requests.
+    for task in drained { task.cancel() }
+  }
+
+  /// After a process has become another: does what that makes possible, and writes it down.
+  private func settle() {
+    if phase == .up { reconcile() } else { publish() }
+  }
+
+  private func launch(_ instance: ServiceInstance) {
+    runs += 1
+    let process = SuiteProcess(instance, run: runs, ports: ports[instance])
+    // The task begins when this actor is free, and so finds the member.
+    members[instance] = Member(
+      process: process,
+      task: Task { await self.keepRunning(instance) }
     )
   }
 
-  private func awaitReady(_ service: Service) async throws {
+  private var description: SuiteDescription {
+    SuiteDescription(
+      pid: ProcessInfo.processInfo.processIdentifier,
+      replicas: Dictionary(
+        uniqueKeysWithValues: Service.allCases.map { ($0, desired.count(of: $0)) }
+      ),
+      processes: members.values.map(\.process)
+    )
+  }
+
+  /// Writes down what has changed, for the gateway first.
+  private func publish() {
+    guard phase != .stopping else { return }
+    do throws(SupervisionError) {
+      let present = members.values.map(\.process).filter { $0.instance.service == .inference }
+        .sorted { $0.instance < $1.instance }.compactMap(\.address)
+      if present != addresses {
+        try RunFile.write(lines: present, to: options.layout.addresses)
+        addresses = present
+      }
+      if phase == .up { try description.write(to: options.layout.description) }
+    } catch {
+      report(.ignored(error))
+    }
+  }
+
+  // MARK: - One process
+
+  /// Runs a process again and again until the task is cancelled.
+  private func keepRunning(_ instance: ServiceInstance) async {
+    var policy = RestartPolicy()
+    while !Task.isCancelled {
+      let command = begin(instance)
+      let began = ContinuousClock.now
+      let ended = await runOnce(instance, command)
+      if Task.isCancelled { break }
+      let delay = policy.delay(afterUptime: ContinuousClock.now - began)
+      hasFailed(instance, ended: ended, delay: delay)
+      try? await Task.sleep(for: delay)
+    }
+    members[instance] = nil
+    RunFile.remove(options.layout.portsFile(instance))
+    if phase == .up { report(.gone(instance)) }
+    settle()
+  }
+
+  private func begin(_ instance: ServiceInstance) -> ServiceProcess {
+    if members[instance]?.process.state == .restarting {
+      runs += 1
+      members[instance]?.process.run = runs
+      members[instance]?.process.state = .starting
+    }
+    RunFile.remove(options.layout.portsFile(instance))
+    publish()
+    return options.process(instance, ports: ports, desired: desired)
+  }
+
+  private func hasStarted(_ instance: ServiceInstance, pid: Int32) {
+    members[instance]?.process.pid = pid
+    members[instance]?.process.startedAtMs = Int64(Date().timeIntervalSince1970 * 1000)
+    publish()
+  }
+
+  private func isReady(_ instance: ServiceInstance, on found: ServicePorts) {
+    // One that drains already stays so.
+    guard var process = members[instance]?.process, process.state == .starting else { return }
+    ports[instance] = found
+    process.ports = found
+    process.state = .ready
+    process.failedStarts = 0
+    process.failure = nil
+    members[instance]?.process = process
+    if phase == .up { report(.isReady(process)) }
+    // A surplus process may have waited for it.
+    settle()
+  }
+
+  private func hasFailed(_ instance: ServiceInstance, ended: String, delay: Duration) {
+    guard var process = members[instance]?.process else { return }
+    if process.isReady {
+      process.failure = "it ended (\(ended))"
+    } else {
+      process.failedStarts += 1
+      let lastLine = LogTail.lastLine(of: options.layout.logFile(instance)).map { ": \($0)" } ?? ""
+      process.failure = "it ended at its start (\(ended))\(lastLine)"
+    }
+    process.state = .restarting
+    process.restarts += 1
+    process.pid = nil
+    process.startedAtMs = nil
+    members[instance]?.process = process
+    // At the first start, that is the error of the whole.
+    if phase == .up || process.failedStarts == 0 {
+      report(.restarting(instance, ended: ended, delay: delay))
+    }
+    settle()
+  }
+
+  /// Runs a process until it ends; says how it did.
+  private func runOnce(_ instance: ServiceInstance, _ command: ServiceProcess) async -> String {
+    do {
+      return try await withThrowingTaskGroup(of: TerminationStatus?.self) { group in
+        group.addTask {
+          try await command.run { await self.hasStarted(instance, pid: $0) }
+        }
+        group.addTask {
+          try await self.untilReady(instance)
+          return nil
+        }
+        defer { group.cancelAll() }
+        while let ended = try await group.next() {
+          if let ended { return "\(ended)" }
+        }
+        return "no status"
+      }
+    } catch let error as SupervisionError {
+      return error.message
+    } catch {
+      return "cannot run \(command.executable): \(error)"
+    }
+  }
+
+  private nonisolated func untilReady(_ instance: ServiceInstance) async throws {
+    let file = options.layout.portsFile(instance)
     let deadline = ContinuousClock.now + Self.readyTimeout
     while ContinuousClock.now < deadline {
-      if let ended = startFailures[service] {
-        throw SupervisionError(.startFailed, startFailure(service, ended: ended))
-      }
-      if let found = PortsReport.read(options.layout.portsFile(service)), let admin = found.admin,
+      if let found = PortsReport.read(file), let admin = found.admin,
         await probe.isReady(adminPort: admin)
       {
-        ports[service] = found.ports
+        await isReady(instance, on: found.ports)
         return
       }
       try await Task.sleep(for: Self.readyPollInterval)
     }
-    throw SupervisionError(
-      .startFailed,
-      "\(service.executable) was not ready after \(Self.readyTimeout); its log is "
-        + "\(options.layout.logFile(service))"
-    )
+    throw SupervisionError(.startFailed, "it was not ready after \(Self.readyTimeout)")
   }
 
-  private func startFailure(_ service: Service, ended: String) -> String {
-    let log = options.layout.logFile(service)
-    let lastLine = LogTail.lastLine(of: log).map { ": \($0)" } ?? ""
-    return "\(service.executable) ended at its start (\(ended))\(lastLine)"
+  /// Returns when a process is ready; throws why its first start failed.
+  private func awaitReady(_ instance: ServiceInstance) async throws {
+    // Ends: a start fails or succeeds within `readyTimeout`.
+    while let process = members[instance]?.process, !process.isReady {
+      if process.failedStarts > 0 {
+        throw SupervisionError(
+          .startFailed,
+          "\(instance) did not start: \(process.failure ?? "for no known reason")"
+        )
+      }
+      try await Task.sleep(for: Self.readyPollInterval)
+    }
   }
 
   private func untilCancelled() async {

@@ -1,3 +1,5 @@
+package import Files
+
 /// What can go wrong with a suite as a whole.
 package struct SupervisionError: Error, Sendable, CustomStringConvertible {
   /// The kind of a failure.
@@ -12,6 +14,10 @@ package struct SupervisionError: Error, Sendable, CustomStringConvertible {
     case startFailed
     /// The suite did not stop in time.
     case stopFailed
+    /// Something is asked for that no suite can be.
+    case invalidRequest
+    /// The suite did not become what was asked for in time.
+    case changeFailed
   }
 
   /// The kind of the failure.
@@ -30,4 +36,24 @@ package struct SupervisionError: Error, Sendable, CustomStringConvertible {
 
   /// The message.
   package var description: String { message }
+}
+
+extension SupervisionError: FileFailure {
+  /// `files`, from an operation that the system refused.
+  package static func refused(
+    _ operation: FileOperation,
+    _ path: String,
+    _ cause: SystemCallError
+  ) -> SupervisionError {
+    SupervisionError(.files, "cannot \(operation.rawValue) \(path): \(cause)", cause: cause)
+  }
+
+  /// `files`, from a file that is too large.
+  package static func excessive(
+    _ operation: FileOperation,
+    _ path: String,
+    _ excess: String
+  ) -> SupervisionError {
+    SupervisionError(.files, "cannot \(operation.rawValue) \(path): it has \(excess)")
+  }
 }

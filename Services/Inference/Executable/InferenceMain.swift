@@ -18,7 +18,14 @@ enum InferenceMain {
     default: 0,
     in: 0...ThreadPool.threadCountMax,
     unit: "threads",
-    help: "Threads that compute; 0: as many as the process may use."
+    help: "Threads that compute; 0: as many as the process may use, divided by compute.replicas."
+  )
+  static let replicas = ServiceOption(
+    "compute.replicas",
+    default: 1,
+    in: 1...ThreadPool.threadCountMax,
+    unit: "processes",
+    help: "Inference processes that share these processors."
   )
 
   /// Threads that load models.
@@ -34,7 +41,7 @@ enum InferenceMain {
       summary: "Runs models on token ids.",
       rpcPort: 7102,
       adminPort: 8102,
-      options: [registry, threads],
+      options: [registry, threads, replicas],
       build: build
     ).runAndExit()
   }
@@ -55,8 +62,7 @@ enum InferenceMain {
       "llmos_classifications_in_progress",
       help: "Requests for entities and text labels that are computed or wait."
     ) { Double(classifying.requestsAdmitted) }
-    let threadCount = context.configuration[threads]
-    let threads = threadCount == 0 ? ThreadPool() : ThreadPool(threadCount: threadCount)
+    let threads = threadPool(context.configuration)
     let registry = RegistryV1.RegistryClient(channel)
     let report = ModelSwapReport(metrics: context.metrics, logger: context.logger)
     let models = ServedModel.models(
@@ -76,5 +82,12 @@ enum InferenceMain {
         { await classifying.shutdown() },
       ]
     )
+  }
+
+  private static func threadPool(_ configuration: Configuration) -> ThreadPool {
+    let asked = configuration[threads]
+    let count = asked == 0 ? max(1, Processors.available() / configuration[replicas]) : asked
+    // Pools that each leave some processors to others would be pinned to the same ones.
+    return ThreadPool(threadCount: count, isPinned: count >= Processors.allowed().count)
   }
 }
