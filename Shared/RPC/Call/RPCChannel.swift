@@ -109,6 +109,12 @@ public final class RPCChannel: Sendable {
     try? await promise.futureResult.get()
   }
 
+  /// The same, without waiting for it.
+  func closeSoon() {
+    let core = lifetime.core
+    core.eventLoop.execute { core.close(nil) }
+  }
+
   private func makeCall(
     _ method: MethodDescriptor,
     _ options: CallOptions

@@ -129,12 +129,12 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     setNeedsFlush()
   }
 
-  /// Ends every call with CANCELLED, and the connection.
+  /// Ends every call with UNAVAILABLE, and the connection: another server may take the call.
   func cancelAll() {
     guard !isClosed else { return }
     phase = .closing
     for call in Array(calls.values) {
-      call.fail(RPCError(.cancelled, "the server is shutting down"))
+      call.fail(RPCError(.unavailable, "the server is shutting down"))
     }
     session.submitGoAway()
     setNeedsFlush()

@@ -1,3 +1,5 @@
+package import RPC
+
 /// Where a service listens, written `host:port` or `[IPv6]:port`.
 package struct ServiceAddress: Sendable, Hashable, CustomStringConvertible {
   /// A name or an address.
@@ -12,9 +14,7 @@ package struct ServiceAddress: Sendable, Hashable, CustomStringConvertible {
   }
 
   /// `host:port`, with brackets around an IPv6 address.
-  package var description: String {
-    host.utf8.contains(UInt8(ascii: ":")) ? "[\(host)]:\(port)" : "\(host):\(port)"
-  }
+  package var description: String { "\(Endpoint(host: host, port: port))" }
 }
 
 extension ServiceAddress: OptionValue {
@@ -22,17 +22,28 @@ extension ServiceAddress: OptionValue {
   package static var isQuoted: Bool { true }
 
   package init(optionText text: String) throws(ServiceKitError) {
-    guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]),
-      port > 0
-    else { throw .badValue("is not host:port (such as 127.0.0.1:7101)") }
-    var host = text[..<colon]
-    if host.hasPrefix("["), host.hasSuffix("]") {
-      host = host.dropFirst().dropLast()
-    } else if host.contains(":") {
-      throw .badValue("is not host:port: an IPv6 address needs brackets")
+    do throws(RPCError) {
+      let endpoint = try Endpoint(parsing: text)
+      self.init(host: endpoint.host, port: endpoint.port)
+    } catch {
+      throw .badValue(error.message)
     }
-    guard !host.isEmpty else { throw .badValue("is not host:port (such as 127.0.0.1:7101)") }
-    self.init(host: String(host), port: Int(port))
+  }
+
+  package var optionText: String { description }
+}
+
+/// `host:port` or `file:PATH`.
+extension EndpointSource: OptionValue {
+  package static var optionType: String { "endpoint" }
+  package static var isQuoted: Bool { true }
+
+  package init(optionText text: String) throws(ServiceKitError) {
+    do throws(RPCError) {
+      try self.init(parsing: text)
+    } catch {
+      throw .badValue(error.message)
+    }
   }
 
   package var optionText: String { description }

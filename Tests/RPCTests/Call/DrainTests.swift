@@ -57,7 +57,8 @@ import Testing
       await started.wait()
       await server.shutdown(grace: .milliseconds(50))
       let error = try await running.value
-      #expect(error.code == .cancelled)
+      // Not CANCELLED, which says that the client gave up: another server may take the call.
+      #expect(error.code == .unavailable)
       #expect(cancelled.isSet)
     }
   }

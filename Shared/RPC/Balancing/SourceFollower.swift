@@ -1,0 +1,71 @@
+import Logging
+import NIOCore
+
+/// Looks at one source of endpoints, again and again.
+final class SourceFollower: Sendable {
+  private let source: EndpointSource
+  private let configuration: ReplicaSetConfiguration
+  private let eventLoop: any EventLoop
+  private let wakeups: AsyncStream<Void>
+  private let continuation: AsyncStream<Void>.Continuation
+
+  init(
+    _ source: EndpointSource,
+    _ configuration: ReplicaSetConfiguration,
+    _ eventLoop: any EventLoop
+  ) {
+    self.source = source
+    self.configuration = configuration
+    self.eventLoop = eventLoop
+    (wakeups, continuation) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+  }
+
+  /// Asks for a look soon.
+  func poke() { continuation.yield() }
+
+  /// Tells each list that is new, until the task is cancelled; a look that fails, or finds nothing, changes nothing.
+  ///
+  /// Returns after the first list of a source that cannot change.
+  func run(_ publish: ([Endpoint]) -> Void) async {
+    var last: [Endpoint] = []
+    var lastFailure: String?
+    var iterator = wakeups.makeAsyncIterator()
+    while !Task.isCancelled {
+      var failure: String?
+      do throws(RPCError) {
+        let endpoints = try await configuration.lookup.endpoints(of: source)
+        if endpoints.isEmpty {
+          failure = "it names no endpoint"
+        } else if endpoints != last {
+          last = endpoints
+          publish(endpoints)
+        }
+      } catch {
+        failure = error.message
+      }
+      guard !Task.isCancelled else { return }
+      if let failure, failure != lastFailure {
+        configuration.logger.warning(
+          "no new list of replicas",
+          metadata: ["source": "\(source)", "reason": "\(failure)"]
+        )
+      }
+      lastFailure = failure
+      guard let interval else { return }
+      let continuation = continuation
+      let timer = eventLoop.scheduleTask(in: TimeAmount(interval)) { continuation.yield() }
+      _ = await iterator.next()
+      timer.cancel()
+      try? await Task.sleep(for: configuration.resolveGap)
+    }
+  }
+
+  /// The time between two looks; nil if one is enough.
+  private var interval: Duration? {
+    switch source {
+    case .file: min(configuration.fileInterval, configuration.resolveInterval)
+    case .endpoint(let endpoint):
+      EndpointLookup.isAddress(endpoint.host) ? nil : configuration.resolveInterval
+    }
+  }
+}
