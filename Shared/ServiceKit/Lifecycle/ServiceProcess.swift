@@ -28,15 +28,15 @@ import Musl
 /// ```
 /// The process (1) loads its configuration, (2) opens the admin endpoint, not ready, (3) builds the
 /// service, (4) opens the RPC server and other listeners, (5) writes the ports file and is ready.
-/// SIGTERM, SIGINT or, if `supervised`, the end of standard input make it not ready, drain its
-/// listeners within `shutdown.grace`, and end with code 0. A second signal ends it at once.
+/// SIGTERM, SIGINT or, if `supervised`, the end of standard input make it not ready, after
+/// `shutdown.delay` drain its listeners within `shutdown.grace`, and end with code 0. A second signal ends it at once.
 ///
 /// Exit codes: 0 after an orderly shutdown, 1 if it could not start or failed, 2 for a wrong
 /// configuration. Either failure is told in one line on standard error.
 package struct ServiceProcess: Sendable {
   /// The suite's version.
   package static let suiteVersion = "0.1.0"
-  /// How much longer than `shutdown.grace` a shutdown may take before the process ends itself.
+  /// How much longer than `shutdown.delay` and `shutdown.grace` a shutdown may take before the process ends itself.
   package static let shutdownMargin = Duration.seconds(5)
 
   /// Builds the service; it is cancelled if the process is told to shut down meanwhile.

@@ -117,6 +117,8 @@ struct ServiceRun: Sendable {
           case .shutdown(let reason):
             isShuttingDown = true
             beginShutdown(reason)
+            // Until those who send requests have read of it, they are answered.
+            try? await Task.sleep(for: configuration[StandardOptions.shutdownDelay])
             await serviceGroup.triggerGracefulShutdown()
           case .ended, .built: return
           }
@@ -195,7 +197,8 @@ struct ServiceRun: Sendable {
     context.health.markDraining()
     let portsFile = portsFile
     triggers.startWatchdog(
-      limit: configuration[StandardOptions.shutdownGrace] + ServiceProcess.shutdownMargin
+      limit: configuration[StandardOptions.shutdownDelay]
+        + configuration[StandardOptions.shutdownGrace] + ServiceProcess.shutdownMargin
     ) {
       logger.critical("the shutdown hangs; ending the process")
       portsFile.remove()

@@ -59,6 +59,13 @@ package enum StandardOptions {
     default: true,
     help: "Logs one line per RPC call."
   )
+  /// The time in which others take notice of a shutdown.
+  package static let shutdownDelay = ServiceOption(
+    "shutdown.delay",
+    default: Duration.zero,
+    in: .zero ... .seconds(600),
+    help: "Time at shutdown in which requests are still taken, while health checks say otherwise."
+  )
   /// The time for running requests at shutdown.
   package static let shutdownGrace = ServiceOption(
     "shutdown.grace",
@@ -102,7 +109,7 @@ package enum StandardOptions {
     [
       rpcHost, Self.rpcPort(default: rpcPort), rpcThreads, rpcMessageLimit, rpcConnections,
       adminHost, Self.adminPort(default: adminPort), logFormat, logLevel, logAccess,
-      shutdownGrace, portsFile, supervised,
+      shutdownDelay, shutdownGrace, portsFile, supervised,
     ]
   }
 }
