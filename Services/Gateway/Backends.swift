@@ -9,7 +9,7 @@ struct Backends: Sendable {
   static let answerBytesMax = 16 << 20
 
   let tokenizer: TokenizerV1.TokenizerClient
-  let inference: InferenceV1.InferenceClient
+  let inference: InferenceReplicas
   let registry: RegistryV1.RegistryClient
   /// Beside the registry, on its connection.
   let datasets: DatasetsV1.DatasetsClient
@@ -20,7 +20,7 @@ struct Backends: Sendable {
   /// Creates the channels; they connect by themselves.
   init(
     tokenizer: ServiceAddress,
-    inference: ServiceAddress,
+    inference: InferenceReplicas,
     registry: ServiceAddress,
     training: ServiceAddress,
     readyTimeout: Duration,
@@ -38,7 +38,7 @@ struct Backends: Sendable {
     }
     self.readyTimeout = readyTimeout
     self.tokenizer = .init(channel(tokenizer))
-    self.inference = .init(channel(inference))
+    self.inference = inference
     let data = channel(registry)
     self.registry = .init(data)
     datasets = .init(data)
@@ -46,12 +46,9 @@ struct Backends: Sendable {
   }
 
   /// The channels of the services without which the gateway is not ready, by the names that errors, logs and
-  /// health checks use.
+  /// health checks use; beside them it needs a replica of the inference service.
   var channels: [(name: String, channel: RPCChannel)] {
-    [
-      ("tokenizer", tokenizer.channel), ("inference", inference.channel),
-      ("registry", registry.channel),
-    ]
+    [("tokenizer", tokenizer.channel), ("registry", registry.channel)]
   }
 
   /// Options of a call made for the current request: it carries the request's id and trace; the
@@ -64,5 +61,6 @@ struct Backends: Sendable {
   func close() async {
     for (_, channel) in channels { await channel.close() }
     await training.channel.close()
+    await inference.close()
   }
 }

@@ -1,3 +1,4 @@
+import RPC
 import ServiceKit
 
 /// The gateway's own options.
@@ -65,9 +66,18 @@ enum GatewayOptions {
     help: "Where the tokenizer service is."
   )
   static let inference = ServiceOption(
-    "inference.address",
-    default: ServiceAddress(host: "127.0.0.1", port: 7102),
-    help: "Where the inference service is."
+    "inference.addresses",
+    default: [EndpointSource.endpoint(Endpoint(host: "127.0.0.1", port: 7102))],
+    help:
+      "Where the inference replicas are; a name stands for all its addresses, a file lists one per line.",
+    allowed: "host:port or file:PATH",
+    problem: { $0.isEmpty ? "is empty" : nil }
+  )
+  static let resolveInterval = ServiceOption(
+    "inference.resolve-interval",
+    default: Duration.seconds(5),
+    in: .milliseconds(100) ... .seconds(3600),
+    help: "Time after which names of replicas are looked up again."
   )
   static let training = ServiceOption(
     "training.address",
@@ -82,7 +92,7 @@ enum GatewayOptions {
 
   static let all: [any DeclaredOption] = [
     httpHost, httpPort, requestTimeout, bodyLimit, bodyTimeout, connections, requests, bodies,
-    bodiesMemory, tokenizer, inference, training, registry,
+    bodiesMemory, tokenizer, inference, resolveInterval, training, registry,
   ]
 }
 
@@ -95,7 +105,8 @@ extension GatewaySettings {
       port: configuration[GatewayOptions.httpPort]
     )
     tokenizer = configuration[GatewayOptions.tokenizer]
-    inference = configuration[GatewayOptions.inference]
+    inference = ReplicaSetConfiguration(configuration[GatewayOptions.inference])
+    inference.resolveInterval = configuration[GatewayOptions.resolveInterval]
     registry = configuration[GatewayOptions.registry]
     training = configuration[GatewayOptions.training]
     limits.timeout = configuration[GatewayOptions.requestTimeout]

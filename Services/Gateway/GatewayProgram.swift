@@ -30,7 +30,7 @@ package enum GatewayProgram {
       rpc: [],
       listeners: [PublicListener(server: server, configuration: context.configuration)],
       background: [
-        ProbeService(probe: server.probe),
+        ProbeService(probe: server.probe), ReplicaService(replicas: server.backends.inference),
         AliasWatch(registry: server.backends.registry) { await server.catalog.follow($0) },
       ],
       shutdownHooks: [
@@ -68,5 +68,14 @@ private struct ProbeService: Service {
 
   func run() async throws {
     await cancelWhenGracefulShutdown { await probe.run() }
+  }
+}
+
+/// Follows the replicas until the shutdown; it ends after the requests.
+private struct ReplicaService: Service {
+  let replicas: InferenceReplicas
+
+  func run() async throws {
+    await cancelWhenGracefulShutdown { await replicas.run() }
   }
 }

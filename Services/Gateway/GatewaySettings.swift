@@ -1,4 +1,5 @@
 import NIOCore
+import RPC
 import ServiceKit
 
 /// Everything about a gateway that its start decides.
@@ -6,7 +7,7 @@ struct GatewaySettings: Sendable {
   /// Where the public API listens; port 0 takes any free port.
   var http = ServiceAddress(host: "127.0.0.1", port: 8080)
   var tokenizer = ServiceAddress(host: "127.0.0.1", port: 7101)
-  var inference = ServiceAddress(host: "127.0.0.1", port: 7102)
+  var inference = ReplicaSetConfiguration([.endpoint(Endpoint(host: "127.0.0.1", port: 7102))])
   var registry = ServiceAddress(host: "127.0.0.1", port: 7104)
   var training = ServiceAddress(host: "127.0.0.1", port: 7103)
   /// How long a call waits for a connection: a service that is started again is waited for.

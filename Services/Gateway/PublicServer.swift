@@ -28,7 +28,14 @@ struct PublicServer: Sendable {
   ) {
     let backends = Backends(
       tokenizer: settings.tokenizer,
-      inference: settings.inference,
+      inference: InferenceReplicas(
+        settings.inference,
+        readyTimeout: settings.readyTimeout,
+        metrics: metrics,
+        health: health,
+        group: group,
+        logger: logger
+      ),
       registry: settings.registry,
       training: settings.training,
       readyTimeout: settings.readyTimeout,
@@ -68,7 +75,8 @@ struct PublicServer: Sendable {
       logger: logger,
       unreadiness: {
         health.readiness().compactMap { check in check.failure.map { "\(check.name): \($0)" } }
-      }
+      },
+      isDraining: { health.phase == .draining }
     )
   }
 

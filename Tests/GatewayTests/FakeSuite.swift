@@ -160,7 +160,7 @@ private struct FakeTokenizer: TokenizerV1.TokenizerService {
   }
 }
 
-private struct FakeInference: InferenceV1.InferenceService {
+struct FakeInference: InferenceV1.InferenceService {
   let suite: FakeSuite
 
   func generate(
@@ -266,7 +266,12 @@ private struct FakeHealth: HealthV1.HealthService {
     _ request: HealthV1.HealthCheckRequest,
     context: ServerContext,
     responses: ResponseWriter<HealthV1.HealthCheckResponse>
-  ) async throws { throw RPCError(.unimplemented, "") }
+  ) async throws {
+    var response = HealthV1.HealthCheckResponse()
+    response.status = isServing ? .serving : .notServing
+    try await responses.write(response)
+    try await Gate().wait()
+  }
 }
 
 /// A gateway in front of a fake suite.
@@ -274,6 +279,7 @@ struct TestGateway: Sendable {
   let suite: FakeSuite
   let server: PublicServer
   let metrics: MetricsRegistry
+  let health: HealthRegistry
   let client: any TestClientProtocol
 
   /// Runs `test` against a gateway on a port of the system's choice.
@@ -296,7 +302,8 @@ struct TestGateway: Sendable {
     if !isReachable { await rpc.shutdown(grace: .zero) }
     var settings = GatewaySettings()
     settings.tokenizer = ServiceAddress(host: "127.0.0.1", port: port)
-    settings.inference = ServiceAddress(host: "127.0.0.1", port: port)
+    let own = Endpoint(host: "127.0.0.1", port: port)
+    settings.inference = ReplicaSetConfiguration([.endpoint(own)])
     settings.registry = ServiceAddress(host: "127.0.0.1", port: port)
     settings.training = ServiceAddress(host: "127.0.0.1", port: port)
     // Not a measure of speed: the machine may be busy.
@@ -316,14 +323,27 @@ struct TestGateway: Sendable {
     )
     server.probe.begin()
     health.markReady()
+    let following = Task { await server.backends.inference.run() }
     let result = await Result {
+      // A test of what a request makes of an answer is not one of how long a busy machine takes to connect.
+      if isReachable, suite.isServing, settings.inference.sources == [.endpoint(own)] {
+        _ = try await server.backends.inference.replicas.lease(waitingAtMost: .seconds(60))
+      }
       try await server.application().test(.live) { client in
         try await test(
-          TestGateway(suite: suite, server: server, metrics: metrics, client: client)
+          TestGateway(
+            suite: suite,
+            server: server,
+            metrics: metrics,
+            health: health,
+            client: client
+          )
         )
       }
     }
+    following.cancel()
     await server.backends.close()
+    await following.value
     await rpc.shutdown(grace: .zero)
     try result.get()
   }

@@ -46,10 +46,7 @@ extension SuiteSupervisor.Options {
       if let demoModels { arguments += ["--demo.models", demoModels.string] }
     case .training: arguments += ["--training.dir", layout.training.string]
     case .inference: arguments += ["--compute.replicas", "\(desired.count(of: .inference))"]
-    case .gateway:
-      arguments += [
-        "--inference.address", "127.0.0.1:\(ports[ServiceInstance(.inference)]?.rpc ?? 0)",
-      ]
+    case .gateway: arguments += ["--inference.addresses", "file:\(layout.addresses.string)"]
     case .tokenizer: break
     }
     arguments += self.arguments[service] ?? []

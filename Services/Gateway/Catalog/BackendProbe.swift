@@ -3,7 +3,7 @@ import ServiceAPI
 import ServiceKit
 
 /// Asks the services behind the gateway, all the time, whether they serve; a gateway is ready when
-/// they all do.
+/// they all do and a replica of the inference service does, which says so by itself.
 struct BackendProbe: Sendable {
   /// Time between two rounds.
   static let interval: Duration = .seconds(1)

@@ -231,9 +231,7 @@ extension ModelCatalog {
         _ = try await tokenizer.loadModel(request, options: options)
       }
       group.addTask { [inference = backends.inference] in
-        var request = InferenceV1.LoadModelRequest()
-        request.model = model
-        _ = try await inference.loadModel(request, options: options)
+        try await inference.load(model, timeout: Self.loadTimeout)
       }
       try await group.waitForAll()
     }

@@ -15,7 +15,6 @@ struct ChatEventStream: Sendable {
   let includeUsage: Bool
   /// Here already or, when the generation is slow to begin, still to come.
   let first: FirstEvent
-  let responses: ResponseStream<InferenceV1.GenerateResponse>
   let channel: any Channel
   let limits: RequestLimits
   let metrics: GatewayMetrics
@@ -25,9 +24,9 @@ struct ChatEventStream: Sendable {
 
   /// Writes all events and ends the body.
   func write(to writer: inout any ResponseBodyWriter) async throws {
-    let (responses, channel) = (responses, channel)
+    let (first, channel) = (first, channel)
     let watch = ClientWatch { error in
-      responses.cancel()
+      first.cancel()
       // A writer that waits for the client to read is freed only by the connection's end.
       if error.code == .deadlineExceeded { channel.close(promise: nil) }
     }
@@ -63,14 +62,15 @@ struct ChatEventStream: Sendable {
       try await writer.write(ByteBuffer(bytes: bytes))
       bytes.removeAll(keepingCapacity: true)
     }
-    var next: InferenceV1.GenerateResponse?
+    let generation: Generation
     do throws(RPCError) {
-      next = try await first.value()
+      generation = try await first.value()
     } catch {
       return failure(error)
     }
     if let entry { metrics.timeToFirstToken.observe(entry.elapsed) }
-    var iterator = responses.makeAsyncIterator()
+    var next: InferenceV1.GenerateResponse? = generation.first
+    var iterator = generation.rest.makeAsyncIterator()
     while let response = next {
       switch response.event {
       case .chunk(let chunk): if !chunk.text.isEmpty { frames.append(text: chunk.text, to: &bytes) }
@@ -81,6 +81,7 @@ struct ChatEventStream: Sendable {
         try await writer.write(ByteBuffer(bytes: bytes))
         // The status that follows says nothing new.
         _ = try? await iterator.next()
+        generation.lease.release(.answered)
         return nil
       case nil: break
       }
@@ -91,7 +92,9 @@ struct ChatEventStream: Sendable {
       do throws(RPCError) {
         next = try await iterator.next()
       } catch {
-        return failure(error)
+        generation.lease.release(ReplicaAttempts.outcome(of: error))
+        // What was streamed cannot be taken back, so the client has to ask again.
+        return error.code == .unavailable ? .interrupted(cause: error) : failure(error)
       }
     }
     return failure(.incompleteGeneration)

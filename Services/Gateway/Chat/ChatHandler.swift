@@ -40,23 +40,26 @@ struct ChatHandler: Sendable {
 
   // MARK: - All at once
 
+  /// A call whose replica is lost is made anew, however much of the answer was there: nothing was sent.
+  ///
+  /// Greedy and seeded sampling give the same text again; without a seed each text is as good an answer as another.
   private func collected(_ chat: ChatRequest) async throws -> Response {
-    let (stream, head) = try await begin(chat)
-    var text = ""
-    var complete: InferenceV1.Complete?
+    let (request, head) = try await prepare(chat)
+    let (text, complete): (String, InferenceV1.Complete)
     do throws(RPCError) {
-      for try await response in stream {
-        switch response.event {
-        case .chunk(let chunk): text += chunk.text
-        case .complete(let end): complete = end
-        case nil: break
+      (text, complete) = try await backends.inference.call { client, options throws(RPCError) in
+        var text = ""
+        for try await response in try await client.generate(request, options: options) {
+          switch response.event {
+          case .chunk(let chunk): text += chunk.text
+          case .complete(let complete): return (text, complete)
+          case nil: break
+          }
         }
+        throw RPCError.incompleteGeneration
       }
     } catch {
       throw GatewayError(error, from: "inference", model: chat.model)
-    }
-    guard let complete else {
-      throw GatewayError(RPCError.incompleteGeneration, from: "inference")
     }
     return .json(head.completion(text: text, finish: .init(complete), usage: .init(complete)))
   }
@@ -65,27 +68,28 @@ struct ChatHandler: Sendable {
 
   private func streamed(_ chat: ChatRequest, _ channel: any Channel) async throws -> Response {
     // Until the generation's first event an error still is an HTTP status of its own.
-    let (stream, head, first) = try await ClientWatch.run(
+    let (head, first) = try await ClientWatch.run(
       on: channel,
       timeout: limits.watchTimeout,
       timeoutError: limits.timeoutError
     ) {
-      let (stream, head) = try await begin(chat)
-      let first = FirstEvent(of: stream)
+      let (request, head) = try await prepare(chat)
+      let first = FirstEvent { [inference = backends.inference] () throws(RPCError) in
+        try await inference.generate(request)
+      }
       await first.wait(atMost: limits.headDelay, on: channel.eventLoop)
-      guard first.isDone else { return (stream, head, first) }
+      guard first.isDone else { return (head, first) }
       do throws(RPCError) {
-        guard try await first.value() != nil else { throw RPCError.incompleteGeneration }
+        _ = try await first.value()
       } catch {
         throw GatewayError(error, from: "inference", model: chat.model)
       }
-      return (stream, head, first)
+      return (head, first)
     }
     let events = ChatEventStream(
       frames: ChatStreamFrames(head: head, includeUsage: chat.includeUsage),
       includeUsage: chat.includeUsage,
       first: first,
-      responses: stream,
       channel: channel,
       limits: limits,
       metrics: metrics,
@@ -105,10 +109,10 @@ struct ChatHandler: Sendable {
 
   // MARK: - The two calls
 
-  private func begin(
+  /// Calls the tokenizer service; returns what to ask the inference service.
+  private func prepare(
     _ chat: ChatRequest
-  ) async throws(GatewayError) -> (ResponseStream<InferenceV1.GenerateResponse>, ChatCompletionHead)
-  {
+  ) async throws(GatewayError) -> (InferenceV1.GenerateRequest, ChatCompletionHead) {
     let model = try await catalog.model(chat.model, for: Model.Task.textGeneration)
     // One version for both calls: the tokens of one mean nothing to another.
     let pinned = model?.pinned ?? chat.model
@@ -132,12 +136,7 @@ struct ChatHandler: Sendable {
     sampling.topK = chat.topK
     sampling.seed = chat.seed
     request.sampling = sampling
-    do throws(RPCError) {
-      let stream = try await backends.inference.generate(request, options: backends.callOptions)
-      return (stream, Self.head(chat, model))
-    } catch {
-      throw GatewayError(error, from: "inference", model: chat.model)
-    }
+    return (request, Self.head(chat, model))
   }
 
   private func render(

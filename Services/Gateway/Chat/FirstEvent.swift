@@ -1,15 +1,14 @@
 import NIOCore
 import RPC
-import ServiceAPI
 import Synchronization
 
-/// The first event of a generation, read ahead: it can be waited for with patience, and read by the
-/// writer of the answer when it comes later.
+/// The begin of a generation, up to its first event: it can be waited for with patience, and used by
+/// the writer of the answer when it comes later.
 ///
 /// A read that is cancelled ends the call, so waiting and reading are apart: the reading task lives
-/// as long as this object or until it has the event. Nobody else may read the stream before.
+/// as long as this object or until it has the event.
 final class FirstEvent: Sendable {
-  private typealias Outcome = Result<InferenceV1.GenerateResponse?, RPCError>
+  private typealias Outcome = Result<Generation, RPCError>
 
   private let task: Task<Outcome, Never>
   private let signal: AsyncStream<Void>
@@ -18,15 +17,25 @@ final class FirstEvent: Sendable {
 
   private final class Done: Sendable {
     let flag = Atomic<Bool>(false)
+    let generation = Mutex<Generation?>(nil)
   }
 
-  /// Begins to read.
-  init(of stream: ResponseStream<InferenceV1.GenerateResponse>) {
+  /// Begins the generation.
+  init(_ begin: @escaping @Sendable () async throws(RPCError) -> Generation) {
     let (signal, continuation) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
     let done = Done()
     (self.signal, self.continuation, self.done) = (signal, continuation, done)
     task = Task {
-      let outcome = await Self.first(of: stream)
+      let outcome: Outcome
+      do throws(RPCError) {
+        let generation = try await begin()
+        outcome = .success(generation)
+        done.generation.withLock { $0 = generation }
+        // Cancelled meanwhile: `cancel` may have come before the line above.
+        if Task.isCancelled { generation.rest.cancel() }
+      } catch {
+        outcome = .failure(error)
+      }
       done.flag.store(true, ordering: .releasing)
       continuation.finish()
       return outcome
@@ -35,7 +44,13 @@ final class FirstEvent: Sendable {
 
   deinit { task.cancel() }
 
-  /// Whether the event, the end of the stream or an error is there.
+  /// Ends the generation, whether it has begun or not.
+  func cancel() {
+    task.cancel()
+    done.generation.withLock { $0 }?.rest.cancel()
+  }
+
+  /// Whether the event or an error is there.
   var isDone: Bool { done.flag.load(ordering: .acquiring) }
 
   /// Waits until ``isDone``, for `time` at most or until the task is cancelled.
@@ -48,19 +63,8 @@ final class FirstEvent: Sendable {
     timer.cancel()
   }
 
-  /// The event; nil if the stream ended without one.
-  func value() async throws(RPCError) -> InferenceV1.GenerateResponse? {
+  /// The generation with its first event.
+  func value() async throws(RPCError) -> Generation {
     try await task.value.get()
-  }
-
-  private static func first(
-    of stream: ResponseStream<InferenceV1.GenerateResponse>
-  ) async -> Outcome {
-    var iterator = stream.makeAsyncIterator()
-    do throws(RPCError) {
-      return .success(try await iterator.next())
-    } catch {
-      return .failure(error)
-    }
   }
 }

@@ -72,10 +72,9 @@ struct ClassifyHandler: Sendable {
   ) async throws(GatewayError) -> [[InferenceV1.LabelScore]] {
     let response: InferenceV1.ClassifySequenceResponse
     do throws(RPCError) {
-      response = try await backends.inference.classifySequence(
-        request,
-        options: backends.callOptions
-      )
+      response = try await backends.inference.call { client, options throws(RPCError) in
+        try await client.classifySequence(request, options: options)
+      }
     } catch {
       throw GatewayError(error, from: "inference", model: model)
     }

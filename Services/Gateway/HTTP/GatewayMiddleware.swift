@@ -10,6 +10,8 @@ struct GatewayMiddleware: RouterMiddleware {
 
   let load: RequestLoad
   let logger: Logger
+  /// Whether the process is told to end: then each answer is its connection's last, so that clients go elsewhere.
+  let isDraining: @Sendable () -> Bool
 
   func handle(
     _ request: Request,
@@ -27,6 +29,7 @@ struct GatewayMiddleware: RouterMiddleware {
       let entry = load.enter(route: route, method: method)
       var response = await answer(request, context, route: route, entry: entry, next: next)
       response.headers[.requestID] = identity.requestID
+      if isDraining() { response.headers[.connection] = "close" }
       // The head alone: a client would take a body for the next answer.
       if request.method == .head {
         response.body = .init()

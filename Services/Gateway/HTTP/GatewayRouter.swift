@@ -15,11 +15,15 @@ struct GatewayRouter: Sendable {
   let logger: Logger
   /// What keeps the gateway from serving; empty when it is ready.
   let unreadiness: @Sendable () -> [String]
+  /// Whether the process is told to end.
+  let isDraining: @Sendable () -> Bool
 
   /// The router with all routes of ``Route``.
   func build() -> Router<HTTPContext> {
     let router = Router(context: HTTPContext.self, options: .autoGenerateHeadEndpoints)
-    router.add(middleware: GatewayMiddleware(load: load, logger: logger))
+    router.add(
+      middleware: GatewayMiddleware(load: load, logger: logger, isDraining: isDraining)
+    )
     for route in Route.allCases {
       for method in route.methods {
         router.on(RouterPath(route.rawValue), method: method) { request, context in

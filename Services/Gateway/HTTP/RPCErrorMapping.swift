@@ -13,6 +13,17 @@ extension GatewayError {
     )
   }
 
+  /// A replica was lost that had streamed a part of its answer.
+  static func interrupted(cause: RPCError) -> GatewayError {
+    GatewayError(
+      .unavailable,
+      "The answer was interrupted: the replica that made it has failed or was shut down. "
+        + "Please retry the request.",
+      reason: "stream_interrupted",
+      cause: cause
+    )
+  }
+
   /// What the status that `service` answered with means for the client.
   ///
   /// `model` is the model asked for.

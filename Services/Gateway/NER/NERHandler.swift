@@ -93,10 +93,9 @@ struct NERHandler: Sendable {
     request.texts = batch.map { texts[$0] }
     let response: InferenceV1.ClassifyTokensResponse
     do throws(RPCError) {
-      response = try await backends.inference.classifyTokens(
-        request,
-        options: backends.callOptions
-      )
+      response = try await backends.inference.call { [request] client, options throws(RPCError) in
+        try await client.classifyTokens(request, options: options)
+      }
     } catch {
       throw GatewayError(error, from: "inference", model: ner.model)
     }

@@ -156,9 +156,9 @@ extension TestGateway {
       let response = try await gateway.post(chatPath, chatBody(#""stream": true"#))
       #expect(response.status == .ok)
       #expect(
-        response.events.last?.hasPrefix(#"{"error":{"message":"The inference service is not"#)
-          == true
+        response.events.last?.hasPrefix(#"{"error":{"message":"The answer was interrupted"#) == true
       )
+      #expect(response.events.last?.contains("retry") == true)
       #expect(!response.text.contains("[DONE]") && !response.text.contains("detail"))
     }
   }
