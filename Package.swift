@@ -394,19 +394,26 @@ let services: [Target] = [
   ),
   .executableTarget(
     name: "llmos-training",
-    dependencies: ["ServiceKit", "Tensors", "Trainer", "TrainingService", "WorkerProtocol"],
+    dependencies: [
+      "ServiceKit", "Tensors", "Trainer", "TrainingService", "TrainingWorker", "WorkerProtocol",
+    ],
     path: "Services/Training/Executable",
     swiftSettings: swiftSettings
   ),
   .executableTarget(
     name: "llmos-training-worker",
-    dependencies: [
+    dependencies: ["TrainingWorker"],
+    path: "Services/Training/WorkerExecutable",
+    swiftSettings: swiftSettings
+  ),
+  shared(
+    "TrainingWorker",
+    path: "Services/Training/Worker",
+    [
       "Files", "ModelAccess", "RPC", "ServiceAPI", "Trainer", "WorkerProtocol", "WorkerTransfer",
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOPosix", package: "swift-nio"),
-    ],
-    path: "Services/Training/Worker",
-    swiftSettings: swiftSettings
+    ]
   ),
   shared(
     "WorkerTransfer",

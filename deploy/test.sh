@@ -11,7 +11,8 @@ step() { printf '\n== %s (%d s)\n' "$1" $((SECONDS - began)); }
 
 step "packages"
 bash deploy/install.sh g++ libnghttp2-dev libprotobuf-c-dev libopenblas-dev libsqlite3-dev zlib1g-dev pkg-config curl \
-  protobuf-compiler protobuf-c-compiler libprotobuf-dev libprotoc-dev openssl python3-venv
+  protobuf-compiler protobuf-c-compiler libprotobuf-dev libprotoc-dev openssl python3-venv shellcheck \
+  podman runc netavark aardvark-dns mmdebstrap
 # For its binaries alone: the package would start a Prometheus of its own, now and with the machine.
 if ! command -v promtool >/dev/null; then
   systemd() {
@@ -31,6 +32,7 @@ python=$LLMOS_PEERS/venv/bin/python
 
 step "format"
 git ls-files '*.swift' | grep -v '/Generated/' | xargs swift format lint --strict --configuration .swift-format
+git ls-files '*.sh' .ci/run | xargs shellcheck -x
 
 step "unit tests"
 swift build --build-tests --explicit-target-dependency-import-check error

@@ -10,6 +10,8 @@ package struct ServiceKitError: Error, Sendable, CustomStringConvertible {
     case startFailed
     /// A part of the service ended or failed while the service was meant to run.
     case runFailed
+    /// The running service is not ready, or there is none.
+    case notReady
   }
 
   /// The kind of failure.

@@ -77,6 +77,8 @@ func load(
     case .run(let configuration): return configuration
     case .print(let text):
       throw ServiceKitError(.runFailed, "printed instead: \(text)")
+    case .healthcheck:
+      throw ServiceKitError(.runFailed, "asks for the health instead")
     }
   }
   guard let file else { return try run(arguments) }

@@ -279,6 +279,31 @@ import Testing
     )
   }
 
+  @Test func `a health check asks the service that runs with the same options`() async throws {
+    let run = try SampleRun([])
+    let admin = try #require(try await run.ports()["admin"])
+    let ready = try SampleRun(["--healthcheck", "--admin.port=\(admin)", "--admin.host=0.0.0.0"])
+    #expect(try await ready.exitCode() == 0)
+    #expect(ready.output.hasSuffix("readyz check passed\n"))
+    try await run.send(signal: SIGTERM)
+    #expect(try await run.exitCode() == 0)
+    let gone = try SampleRun(["--healthcheck", "--admin.port=\(admin)"])
+    #expect(try await gone.exitCode() == 1)
+    #expect(gone.lastLine.hasPrefix("llmos-sample: cannot ask http://127.0.0.1:\(admin)/readyz: "))
+    #expect(!gone.hasPortsFile)
+  }
+
+  @Test func `a health check of a service that is not ready names what is missing`() async throws {
+    let health = HealthRegistry()
+    let group = MultiThreadedEventLoopGroup.singleton
+    let server = AdminServer(metrics: MetricsRegistry(), health: health, group: group)
+    let port = try await server.start(host: "127.0.0.1", port: 0)
+    let check = try SampleRun(["--healthcheck", "--admin.port=\(port)"])
+    #expect(try await check.exitCode() == 1)
+    #expect(check.lastLine.contains("/readyz: [-]"), "\(check.output)")
+    await server.stop()
+  }
+
   @Test func `help, version and configuration go to stdout with exit code 0`() async throws {
     let help = try SampleRun(["--help"])
     #expect(try await help.exitCode() == 0)

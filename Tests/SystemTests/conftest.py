@@ -10,9 +10,8 @@ import time
 
 import pytest
 import requests
+from containers import BUILD, ROOT, engine  # noqa: F401
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("LLMOS_BUILD", ROOT / ".build" / "release"))
 MODELS = ROOT / "deploy" / "models"
 
 

@@ -59,7 +59,7 @@ make_base() {
     mmdebstrap --quiet --format=tar --variant=extract --skip=update,cleanup \
       --include="base-files ${base_packages// /,}" \
       --setup-hook='mkdir -p "$1/var/lib/apt/lists" && cp -a /var/lib/apt/lists/. "$1/var/lib/apt/lists/"' \
-      --extract-hook='cd "$1" && rm -rf usr/lib/*/gconv usr/lib/*/audit usr/share/gcc usr/share/gdb usr/share/man \
+      --extract-hook='cd "$1" && rm -rf usr/lib/*/gconv usr/lib/*/audit lib/*/libmvec.so.1 usr/share/gcc usr/share/gdb usr/share/man \
         usr/share/info usr/share/lintian var/cache/* var/lib/apt etc/apt usr/bin/* bin/* sbin/* usr/sbin/*
         find usr/share/doc -type f ! -name copyright -delete
         echo "llmos:x:10001:10001::/var/lib/llmos:/usr/sbin/nologin" >etc/passwd
@@ -71,10 +71,11 @@ make_base() {
   build -t "$1" -f "$scratch/base/Containerfile" "$scratch/base"
 }
 
-# build ARGUMENT...: the tool's build, in Docker's format, which has health checks; quiet unless it fails.
+# build ARGUMENT...: the tool's build, in Docker's format, which has health checks; quiet unless it fails. Steps are not kept:
+# there is nothing to save, and storage without layers (vfs) would hold a copy of the whole for each.
 build() {
   local command=(build)
-  [ "$engine" = docker ] || command+=(--format docker)
+  [ "$engine" = docker ] || command+=(--format docker --layers=false)
   "$engine" "${command[@]}" "$@" >"$scratch/build.log" 2>&1 || { cat "$scratch/build.log" >&2; return 1; }
 }
 

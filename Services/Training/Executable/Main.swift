@@ -2,12 +2,15 @@ import ServiceKit
 import Tensors
 import Trainer
 import TrainingService
+import TrainingWorker
 import WorkerProtocol
 
 /// The executable `llmos-training`: the jobs, their queue and their workers.
 @main
 enum TrainingMain {
   static func main() async {
+    // Where the worker is another name of this executable, as in an image, which then holds their common parts once.
+    if WorkerMain.isNamed(by: CommandLine.arguments.first) { await WorkerMain.runAndExit() }
     await TrainingProcess.process(settings: .trainer, processors: Processors.available())
       .runAndExit()
   }

@@ -5,19 +5,28 @@ import Trainer
 import WorkerProtocol
 import WorkerTransfer
 
-/// The executable `llmos-training-worker`: one attempt of one training job.
+/// The process `llmos-training-worker`: one attempt of one training job.
 ///
 /// Started by the training service with the file of a specification; see `WorkerHost` for how the two follow each
 /// other. Exit codes: 0 the result is registered, 1 stopped as asked, 2 the job cannot succeed (told as an event
 /// before), 3 a defect, 75 the machine or the data-management service failed and another attempt may succeed.
-@main
-enum WorkerMain {
+package enum WorkerMain {
+  /// The executable's name.
+  package static let name = "llmos-training-worker"
+
   private static let exitStopped: Int32 = 1
   private static let exitHopeless: Int32 = 2
   private static let exitDefect: Int32 = 3
   private static let exitUnavailable = WorkerHost.unavailableExitCode
 
-  static func main() async {
+  /// Whether the process was started by the worker's name, `program` being its first argument.
+  package static func isNamed(by program: String?) -> Bool {
+    guard let last = program?.split(separator: "/").last else { return false }
+    return last == name
+  }
+
+  /// Runs the attempt that the process's arguments name, and ends the process.
+  package static func runAndExit() async -> Never {
     exit(await run())
   }
 

@@ -8,6 +8,7 @@ extension ConfigurationSchema {
 
         --config FILE    read options from a YAML file
         --print-config   print the effective configuration as YAML (secrets masked) and end
+        --healthcheck    ask the service that runs with these options whether it is ready; 0 says yes
         --version        print the version and end
         --help, -h       print this text and end
 

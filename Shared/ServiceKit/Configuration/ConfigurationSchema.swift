@@ -20,6 +20,8 @@ package struct ConfigurationSchema: Sendable {
     case run(Configuration)
     /// Print this text to stdout and end with success.
     case print(String)
+    /// Ask the service that runs with this configuration whether it is ready.
+    case healthcheck(Configuration)
   }
 
   /// The program's name, such as `llmos-tokenizer`.
@@ -52,7 +54,7 @@ package struct ConfigurationSchema: Sendable {
         "option '\(option.name)': \(option.environmentName) is taken"
       )
       precondition(
-        !["config", "help", "version", "print-config"].contains(option.name),
+        !["config", "healthcheck", "help", "version", "print-config"].contains(option.name),
         "option '\(option.name)' is reserved"
       )
     }
@@ -120,7 +122,8 @@ package struct ConfigurationSchema: Sendable {
       values: loader.values,
       sources: loader.sources
     )
-    return line.printConfiguration ? .print(configuration.yaml()) : .run(configuration)
+    if line.printConfiguration { return .print(configuration.yaml()) }
+    return line.healthcheck ? .healthcheck(configuration) : .run(configuration)
   }
 
   private struct Loader {
@@ -177,6 +180,7 @@ package struct ConfigurationSchema: Sendable {
     var help = false
     var version = false
     var printConfiguration = false
+    var healthcheck = false
   }
 
   private func parse(arguments: [String]) throws(ServiceKitError) -> CommandLine {
@@ -192,6 +196,7 @@ package struct ConfigurationSchema: Sendable {
       case "--help", "-h": line.help = true
       case "--version": line.version = true
       case "--print-config": line.printConfiguration = true
+      case "--healthcheck": line.healthcheck = true
       default:
         let (name, value) = try split(argument, &rest)
         if name == "config" {

@@ -32,7 +32,8 @@ import Musl
 /// `shutdown.delay` drain its listeners within `shutdown.grace`, and end with code 0. A second signal ends it at once.
 ///
 /// Exit codes: 0 after an orderly shutdown, 1 if it could not start or failed, 2 for a wrong
-/// configuration. Either failure is told in one line on standard error.
+/// configuration. Either failure is told in one line on standard error. With `--healthcheck` the
+/// process asks another one, which runs with the same options, and 1 says that it is not ready.
 package struct ServiceProcess: Sendable {
   /// The suite's version.
   package static let suiteVersion = "0.1.0"
@@ -90,6 +91,10 @@ package struct ServiceProcess: Sendable {
     do {
       switch try schema.load(arguments: arguments, environment: environment) {
       case .print(let text):
+        FileHandle.standardOutput.write(Data(text.utf8))
+      case .healthcheck(let configuration):
+        let group = MultiThreadedEventLoopGroup.singleton
+        let text = try await ReadinessQuery(configuration).ask(on: group)
         FileHandle.standardOutput.write(Data(text.utf8))
       case .run(let configuration):
         try await run(configuration)
