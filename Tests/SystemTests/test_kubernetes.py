@@ -1,12 +1,16 @@
-"""The Kubernetes manifests: rendered, checked against the schemas and against the design."""
+"""The Kubernetes manifests: rendered, checked against the schemas and against the design, and run by podman."""
 
 import collections
+import os
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
-from conftest import ROOT
+import requests
+from conftest import ROOT, golden
+from containers import NAME
 
 yaml = pytest.importorskip("yaml")
 
@@ -346,3 +350,49 @@ def test_the_rules_are_the_same_for_the_prometheus_operator():
     rule = yaml.safe_load(subprocess.run([script], capture_output=True, text=True, check=True).stdout)
     assert rule["kind"] == "PrometheusRule" and name(rule)
     assert rule["spec"] == yaml.safe_load((ROOT / "deploy" / "monitoring" / "rules.yml").read_text())
+
+
+# MARK: - Pods without a cluster
+
+PROJECT = f"{NAME}-kube"
+
+
+def play(*arguments, check=True):
+    command = ["deploy/kubernetes/play.sh", "--project", PROJECT, *arguments]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200,
+                            env={**os.environ, "PYTHON": sys.executable})
+    assert not check or result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def pods(engine):
+    """The address of the public API of the single-node overlay's pods, run by podman."""
+    if engine.tool != "podman":
+        pytest.skip("there is no podman here, which runs pods")
+    kustomize()
+    try:
+        yield play("--tag", NAME, "--port", "0").splitlines()[-1].rpartition(" ")[2]
+    finally:
+        play("--stop", "--remove-data")
+
+
+def test_podman_runs_the_pods_of_the_single_node_overlay(engine, pods):
+    conversation = golden("support-chat")["conversations"][0]
+    answer = requests.post(f"{pods}/v1/chat/completions", timeout=60, json={
+        "model": "support-chat", "messages": conversation["messages"], "temperature": 0, "max_tokens": 80})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["choices"][0]["message"]["content"] == conversation["answer"]
+    body = {"model": "ner-wikiann", "inputs": "Angela Merkel visited the Siemens plant in Munich."}
+    entities = requests.post(f"{pods}/v1/ner", json=body, timeout=60).json()
+    assert [entity["entity_group"] for entity in entities] == ["PER", "ORG", "LOC"]
+    for service in SERVICES:
+        container = engine.inspect("container", f"{PROJECT}-{service}-{service}")
+        assert container["Config"]["User"] == "10001:10001" and container["HostConfig"]["ReadonlyRootfs"]
+        assert container["HostConfig"]["Memory"] > 0 and not container["EffectiveCaps"]
+
+
+def test_pods_that_run_already_stay_as_they_are(engine, pods):
+    before = engine.inspect("container", f"{PROJECT}-gateway-gateway")["Id"]
+    assert play("--tag", NAME).splitlines()[-1].endswith(pods)
+    assert engine.inspect("container", f"{PROJECT}-gateway-gateway")["Id"] == before
