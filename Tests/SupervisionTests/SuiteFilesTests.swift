@@ -95,6 +95,7 @@ struct SuiteFilesTests {
     )
     let arguments = gateway.arguments.joined(separator: " ")
     #expect(arguments.contains("--tokenizer.address 127.0.0.1:4711"))
+    #expect(arguments.contains("--inference.addresses file:/home/suite/run/inference.addresses"))
   }
 
   @Test("replicas have files of their own, ports of the system's choice, and a share of processors")

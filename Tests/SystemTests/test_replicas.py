@@ -1,11 +1,14 @@
-"""Several inference processes behind one gateway."""
+"""Several inference processes behind one gateway: killed, replaced and scaled while requests run."""
 
 import collections
+import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
+import threading
 
 import pytest
 import requests
@@ -13,8 +16,18 @@ from conftest import BUILD, MODELS, Suite, eventually, golden, processes_of
 
 MODEL = "support-chat"
 CONVERSATIONS = golden(MODEL)["conversations"]
+STREAMS = 24
 
 Failure = collections.namedtuple("Failure", "status message streamed")
+
+
+@pytest.fixture
+def replicated(tmp_path):
+    """A suite with three replicas of inference."""
+    suite = Suite(tmp_path).start("--replicas", "inference=3")
+    yield suite
+    suite.stop()
+    assert processes_of(tmp_path) == []
 
 
 def ask(url, conversation):
@@ -42,8 +55,53 @@ def ask(url, conversation):
     return Failure(200, "not the golden answer" if is_whole else "no end", text)
 
 
+class Load:
+    """Streams that ask one question after another, until told to stop."""
+
+    def __init__(self, url):
+        self.failures = []
+        self.answers = [0] * STREAMS
+        self.is_over = threading.Event()
+        self.threads = [threading.Thread(target=self.work, args=(url, number)) for number in range(STREAMS)]
+
+    def work(self, url, number):
+        for conversation in itertools.cycle(CONVERSATIONS[number:] + CONVERSATIONS[:number]):
+            if self.is_over.is_set():
+                return
+            failure = ask(url, conversation)
+            if failure:
+                self.failures.append(failure)
+            else:
+                self.answers[number] += 1
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.is_over.set()
+        for thread in self.threads:
+            thread.join(120)
+        assert not any(thread.is_alive() for thread in self.threads)
+
+    def await_answers(self):
+        """Waits until every stream has been answered twice again: once at least from beginning to end."""
+        before = list(self.answers)
+        eventually(lambda: all(now >= then + 2 for now, then in zip(self.answers, before)), "an answer to each stream",
+                   seconds=120)
+
+    def take_failures(self):
+        failures, self.failures = self.failures, []
+        return failures
+
+
 def replicas(suite):
     return {name: row for name, row in suite.ps().items() if row["service"] == "inference"}
+
+
+def addresses(suite):
+    return (suite.home / "run" / "inference.addresses").read_text().split()
 
 
 def assert_is_true(row):
@@ -56,6 +114,52 @@ def assert_is_true(row):
     assert (ports["pid"], ports["rpc"], ports["admin"]) == (row["pid"], row["rpc"], row["admin"])
     assert row["rss_bytes"] > 1 << 20 and row["uptime_seconds"] >= 0
     assert requests.get(f"http://127.0.0.1:{row['admin']}/readyz", timeout=10).status_code == 200
+
+
+def test_no_request_fails_that_had_not_streamed_while_replicas_are_killed_replaced_and_scaled(replicated):
+    suite = replicated
+    first = replicas(suite)
+    assert list(first) == ["inference-1", "inference-2", "inference-3"]
+    with Load(suite.url) as load:
+        load.await_answers()
+        assert load.take_failures() == []
+        for name in first:
+            assert suite.metrics(name)["vllm:generation_tokens_total"] > 0
+
+        # One is killed: only what it had begun to stream is lost.
+        os.kill(first["inference-2"]["pid"], signal.SIGKILL)
+        eventually(lambda: replicas(suite)["inference-2"]["restarts"] == 1, "the restart")
+        eventually(lambda: replicas(suite)["inference-2"]["state"] == "ready", "the restarted replica")
+        load.await_answers()
+        for failure in load.take_failures():
+            assert failure.status == 200 and failure.streamed and "retry" in failure.message, failure
+        killed = replicas(suite)
+        assert killed["inference-2"]["pid"] != first["inference-2"]["pid"]
+        assert [killed[name]["pid"] for name in ("inference-1", "inference-3")] == [
+            first[name]["pid"] for name in ("inference-1", "inference-3")]
+
+        # All are replaced: they finish what they have begun.
+        said = suite.llmos("drain", "inference").stdout
+        assert re.findall(r"^(inference-\d) was replaced", said, re.MULTILINE) == list(first)
+        load.await_answers()
+        assert load.take_failures() == []
+        fresh = replicas(suite)
+        assert {row["state"] for row in fresh.values()} == {"ready"}
+        assert not {row["pid"] for row in fresh.values()} & {row["pid"] for row in killed.values()}
+        for row in fresh.values():
+            assert_is_true(row)
+
+        for count in (1, 3, 1):
+            suite.llmos("scale", f"inference={count}")
+            rows = replicas(suite)
+            assert list(rows) == [f"inference-{number + 1}" for number in range(count)]
+            assert {row["state"] for row in rows.values()} == {"ready"}
+            assert sorted(addresses(suite)) == sorted(f"127.0.0.1:{row['rpc']}" for row in rows.values())
+            load.await_answers()
+            assert load.take_failures() == []
+    assert replicas(suite)["inference-1"]["pid"] == fresh["inference-1"]["pid"]
+    eventually(
+        lambda: [row["requests_running"] for row in replicas(suite).values()] == [0], "the engine to be idle")
 
 
 def test_ps_tells_of_every_process(suite):
