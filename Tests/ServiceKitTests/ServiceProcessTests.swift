@@ -160,6 +160,27 @@ import Testing
     #expect(try await run.exitCode() == 0)
   }
 
+  @Test func `until the delay is over, calls are taken while health says otherwise`() async throws {
+    let run = try SampleRun(["--shutdown.delay=600s"])
+    let ports = try await run.ports()
+    let (admin, rpc) = (try #require(ports["admin"]), try #require(ports["rpc"]))
+    try await run.send(signal: SIGTERM)
+    #expect(try await run.wrote("msg=\"shutting down\""))
+    try await withHealth(rpc) { client in
+      // The line is written a moment before.
+      while try await client.check(HealthV1.HealthCheckRequest()).status == .serving {}
+      #expect(try await client.check(HealthV1.HealthCheckRequest()).status == .notServing)
+    }
+    #expect(try await get(admin, "/readyz").contains("503"))
+    #expect(try await get(admin, "/livez").contains("200 OK"))
+    try await run.send(signal: SIGTERM)
+    #expect(try await run.exitCode() == 128 + SIGTERM)
+    let short = try SampleRun(["--shutdown.delay=50ms"])
+    _ = try await short.ports()
+    try await short.send(signal: SIGTERM)
+    #expect(try await short.exitCode() == 0)
+  }
+
   @Test func `further listeners are in the ports file and end before the background`() async throws
   {
     let run = try SampleRun(["--http.port=0"])
