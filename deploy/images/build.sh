@@ -48,7 +48,9 @@ make_base() {
   local codename sources
   # shellcheck disable=SC1091
   codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
-  if [ ! -f "$scratch/base/$codename.tar" ]; then
+  if [ -f "$scratch/base/$codename.tar" ]; then
+    if "$engine" inspect --type image "$1" >/dev/null 2>&1; then return; fi
+  else
     bash deploy/install.sh mmdebstrap
     mapfile -t sources < <(grep -lE "^[^#]*[[:space:]]$codename([[:space:]]|$)" \
       /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null)
