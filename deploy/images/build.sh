@@ -55,18 +55,23 @@ make_base() {
     mapfile -t sources < <(grep -lE "^[^#]*[[:space:]]$codename([[:space:]]|$)" \
       /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null)
     mkdir -p "$scratch/base"
-    # The lists that apt has fetched already are used. Nothing that needs a shell to be set up is in there, and what
-    # nobody opens (conversions of character sets, documents other than licences, apt's own files) is left out.
+    # Nothing in there needs a shell to be set up. What nobody opens is left out: conversions of character sets, documents
+    # other than licences, apt's own files. The lists that apt has fetched are used; new ones if these are none or too old.
     # shellcheck disable=SC2016 # $1 is the hook's: the folder
-    mmdebstrap --quiet --format=tar --variant=extract --skip=update,cleanup \
-      --include="base-files ${base_packages// /,}" \
+    bootstrap() {
+      mmdebstrap --quiet --format=tar --variant=extract --include="base-files ${base_packages// /,}" "$@" \
+        --extract-hook='cd "$1" && rm -rf usr/lib/*/gconv usr/lib/*/audit lib/*/libmvec.so.1 usr/share/gcc \
+          usr/share/gdb usr/share/man usr/share/info usr/share/lintian usr/bin/* bin/* sbin/* usr/sbin/* \
+          var/cache/* var/lib/apt etc/apt
+          find usr/share/doc -type f ! -name copyright -delete
+          echo "llmos:x:10001:10001::/var/lib/llmos:/usr/sbin/nologin" >etc/passwd
+          echo "llmos:x:10001:" >etc/group' \
+        "$codename" "$scratch/base/$codename.tar.new" "${sources[@]}"
+    }
+    # shellcheck disable=SC2016
+    bootstrap --skip=update,cleanup \
       --setup-hook='mkdir -p "$1/var/lib/apt/lists" && cp -a /var/lib/apt/lists/. "$1/var/lib/apt/lists/"' \
-      --extract-hook='cd "$1" && rm -rf usr/lib/*/gconv usr/lib/*/audit lib/*/libmvec.so.1 usr/share/gcc usr/share/gdb usr/share/man \
-        usr/share/info usr/share/lintian var/cache/* var/lib/apt etc/apt usr/bin/* bin/* sbin/* usr/sbin/*
-        find usr/share/doc -type f ! -name copyright -delete
-        echo "llmos:x:10001:10001::/var/lib/llmos:/usr/sbin/nologin" >etc/passwd
-        echo "llmos:x:10001:" >etc/group' \
-      "$codename" "$scratch/base/$codename.tar.new" "${sources[@]}"
+      2>"$scratch/base/log" || bootstrap --skip=cleanup
     mv "$scratch/base/$codename.tar.new" "$scratch/base/$codename.tar"
   fi
   printf 'FROM scratch\nADD %s.tar /\n' "$codename" >"$scratch/base/Containerfile"
