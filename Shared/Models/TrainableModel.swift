@@ -159,12 +159,9 @@ package final class TrainableModel: Sendable {
     guard dropout >= 0, dropout < 1 else {
       throw ModelError(.invalidInput, "step: dropout \(dropout) is not in 0..<1")
     }
-    // Without labels there is neither loss nor gradient.
-    guard batch.labels.contains(where: { $0 != Graph.ignoredLabel }) else {
-      _ = try check(batch)
-      return 0
-    }
-    return try run(batch, scale, dropout: dropout)[0]
+    // Without labels the loss is 0 and has no gradient; the batch is checked all the same.
+    let hasLabels = batch.labels.contains { $0 != Graph.ignoredLabel }
+    return try run(batch, scale, dropout: hasLabels ? dropout : nil)[0]
   }
 
   /// Runs the model without dropout: the loss as `step` returns it, and the logits

@@ -116,7 +116,7 @@ package final class Executor: @unchecked Sendable {
   ///
   /// The data of the inputs is checked first: an error leaves the destinations as they were.
   ///
-  /// Throws `shapeMismatch` for more rows than planned, `indexOutOfRange` for a token id outside
+  /// Throws `shapeMismatch` for no live or selected rows, or more than planned, `indexOutOfRange` for a token id outside
   /// its table or a label that is no class, `invalidArgument` for sequences that do not tile the
   /// rows, `capacityExceeded` when the cache has no room for the rows.
   package func run(
@@ -139,12 +139,7 @@ package final class Executor: @unchecked Sendable {
     self.live = live
     defer { frames.removeAll(keepingCapacity: true) }
     for step in program.steps {
-      if let planned = step.planned, live[planned.live] < 1 || live[planned.live] > planned.rows {
-        throw TensorError(
-          .shapeMismatch,
-          "\(step.operation.name): \(live[planned.live]) live rows, planned for \(planned.rows)"
-        )
-      }
+      try step.check(live)
       if step.operation.readsIntegers {
         try Frame(step, arena: arena.base, live: live, cache: cache).check()
       }

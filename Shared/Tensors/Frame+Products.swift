@@ -10,8 +10,9 @@ extension Frame {
   static let panelRowsMin = 48
   /// Rows that share one copy of the weights at most.
   static let panelRowsMax = 512
-  /// The same where the left side is copied too.
+  /// The same where the left side is copied too, and the rows that are copied fastest: `CK_STRIP`.
   static let panelRowsTransposedMax = 384
+  static let strip = 48
   /// Output columns of a task: their panels fit the second-level cache.
   static let panelBlock = 192
   /// Rows of a tile of OpenBLAS at most.
@@ -48,6 +49,7 @@ extension Frame {
     if Frame.usesPanels(rows: rows) {
       let rowsMax = isTransposed ? Frame.panelRowsTransposedMax : Frame.panelRowsMax
       rowBlock = Frame.blocks(rows, Frame.blocks(rows, rowsMax))
+      if isTransposed { rowBlock = Frame.blocks(rowBlock, Frame.strip) * Frame.strip }
       columnBlock = Frame.panelColumns(step.columns)
     } else {
       columnBlock = step.columns <= 512 ? max(16, (step.columns / 4 + 15) / 16 * 16) : 128

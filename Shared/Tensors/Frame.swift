@@ -93,7 +93,9 @@ struct Frame {
     case .embeddingGradient:
       columnBlock = Frame.scatterColumns
       tasks = Frame.blocks(step.columns, columnBlock)
-      isSmall = xRows * step.columns <= Frame.taskElements
+      // Without a destination all rows are set to zero first.
+      isSmall =
+        max(xRows, step.accumulates ? 0 : rows) * step.columns <= Frame.taskElements
     case .sumRows, .normWeightGradient, .crossEntropy:
       rowBlock = Frame.rowBlock(columns: step.xColumns)
       tasks = Frame.blocks(xRows, rowBlock)

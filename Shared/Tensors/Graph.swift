@@ -22,7 +22,7 @@ package struct Node: Sendable {
   package let dtype: DType
   /// The dimensions of the output; with `live`, the first is the most rows a call may have.
   package let shape: Shape
-  /// Whether the first dimension counts the live rows of the call.
+  /// Which of the call's rows the first dimension counts; nil for those of `shape`.
   ///
   /// The graph is planned for the most rows of its shape class, and a run computes only the rows
   /// that the call has.

@@ -6,7 +6,7 @@ package enum Operation: Sendable, Hashable {
   case input(Int)
   /// A weight, by index of the graph's constants.
   case constant(Int)
-  /// Rows of table `[vocabulary, columns]` by ids `[rows]` (u32).
+  /// Rows of table `[vocabulary, columns]`, or of another value, by ids `[rows]` (u32).
   case embedding
   /// x `[rows, k]` times the transpose of weight `[n, k]`, plus bias `[n]` if there is a third
   /// input: the layout of checkpoints.

@@ -80,9 +80,16 @@ struct Step: Sendable {
     (yColumns, yElements) = (second.shape.columns, second.shape.elementCount)
   }
 
-  /// The live rows of the step, and the most of them that it is planned for; nil for none.
-  var planned: (live: LiveRows, rows: Int)? {
-    live.map { ($0, rows) } ?? xLive.map { ($0, xRows) }
+  /// Throws `shapeMismatch` when a call has no rows or more than the step is planned for.
+  func check(_ counts: LiveCounts) throws(TensorError) {
+    for (live, planned) in [(live, rows), (xLive, xRows)] {
+      guard let live, counts[live] < 1 || counts[live] > planned else { continue }
+      throw TensorError(
+        .shapeMismatch,
+        "\(operation.name): \(counts[live]) \(live == .all ? "live" : "selected") rows, planned "
+          + "for \(planned)"
+      )
+    }
   }
 
   /// What one thread needs while the node runs, rounded to whole cache lines so that threads do

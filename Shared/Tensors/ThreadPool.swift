@@ -2,11 +2,11 @@ internal import CKernels
 import Glibc
 import Synchronization
 
-/// A fixed set of threads that run the tasks of one operation at a time.
+/// A fixed set of threads that run the tasks of one stage of operations at a time.
 ///
 /// The calling thread works too, so a pool of one has no threads of its own. Threads claim tasks
 /// one by one, so that a thread that the system has set aside delays only the task that it holds.
-/// Between operations a thread spins for some microseconds, because the next one usually follows
+/// Between stages a thread spins for some microseconds, because the next one usually follows
 /// at once, and then sleeps until it is woken.
 ///
 /// `run` may be called from any thread. The pool serves one caller at a time: while it is taken, or

@@ -128,6 +128,38 @@ struct TrainableModelTests {
     }
   }
 
+  @Test("A batch without labels has neither loss nor gradient, and is checked all the same")
+  func unlabelled() throws {
+    let model = try tiny()
+    _ = try model.step(tinyBatch(), scale: 1, dropout: 0)
+    let before = model.parameters.map { Array($0.gradients) }
+    var batch = PackedBatch()
+    batch.append([1, 2, 3])
+    #expect(try model.step(batch, scale: 1, dropout: 0.1) == 0)
+    #expect(model.parameters.map { Array($0.gradients) } == before)
+    batch.append([50])
+    #expect(throws: ModelError.self) { try model.step(batch, scale: 1, dropout: 0) }
+  }
+
+  @Test("A step of one labelled row has the loss of all logits, and the gradients of its sequence")
+  func oneLabel() throws {
+    let model = try tiny()
+    var batch = PackedBatch()
+    batch.append([1, 2, 3, 4])
+    batch.append([5, 6, 7])
+    batch.labels[2] = 9
+    let loss = try model.evaluate(batch).loss
+    #expect(abs(try model.step(batch, scale: 1, dropout: 0) - loss) < 1e-5)
+    let alone = try tiny()
+    var sequence = PackedBatch()
+    let none = Graph.ignoredLabel
+    sequence.append([1, 2, 3, 4], labels: [none, none, 9, none])
+    _ = try alone.step(sequence, scale: 1, dropout: 0)
+    for (both, one) in zip(model.parameters, alone.parameters) {
+      #expect(zip(both.gradients, one.gradients).allSatisfy { abs($0 - $1) < 1e-5 })
+    }
+  }
+
   @Test("A new decoder knows nothing, and learns a pattern by plain gradient descent")
   func fromScratch() throws {
     let model = try tiny()
@@ -145,7 +177,11 @@ struct TrainableModelTests {
       }
     }
     #expect(try model.evaluate(batch, scale: scale).loss < first / 2)
-    #expect(try tiny(seed: 1).parameters[0].values[0] != tiny(seed: 2).parameters[0].values[0])
+    // Elements are valid while their model lives.
+    let (one, two) = (try tiny(seed: 1), try tiny(seed: 2))
+    withExtendedLifetime((one, two)) {
+      #expect(one.parameters[0].values[0] != two.parameters[0].values[0])
+    }
     let names = model.parameters.filter { !$0.isDecayed }.map(\.name)
     #expect(names.allSatisfy { $0.hasSuffix("norm.weight") } && names.count == 5)
   }

@@ -79,6 +79,20 @@ struct ExecutorTests {
     #expect(error?.code == .shapeMismatch)
   }
 
+  @Test("More rows than planned are refused where others are selected of them", arguments: [0, 9])
+  func rowsOfATable(liveRows: Int) throws {
+    let error = #expect(throws: TensorError.self) {
+      try evaluate(liveRows: liveRows) { test in
+        let x = try test.input(Matrix(1, 4, [1, 2, 3, 4]), planned: 8)
+        return try test.graph.embedding(
+          table: x,
+          ids: try test.input([0], planned: 8, live: .selected)
+        )
+      }
+    }
+    #expect(error?.code == .shapeMismatch)
+  }
+
   @Test("An input of the wrong size is refused")
   func inputSize() throws {
     var graph = Graph()

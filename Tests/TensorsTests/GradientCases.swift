@@ -139,6 +139,13 @@ extension GradientCase {
         let table = try make.weight(5, make.size.columns)
         return try make.test.graph.embedding(table: table, ids: try make.ids(below: 5))
       },
+      GradientCase(name: "one weight in two products") { make in
+        let weight = try make.weight(3, make.size.columns)
+        return try make.test.graph.add(
+          try make.test.graph.linear(try make.input(), weight: weight),
+          try make.test.graph.linear(try make.input(), weight: weight)
+        )
+      },
       GradientCase(name: "selected rows") { make in
         let x = try make.input()
         let ids = try make.selection()

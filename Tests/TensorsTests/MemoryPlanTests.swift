@@ -19,10 +19,15 @@ struct MemoryPlanTests {
         #expect(isApart)
       }
     }
-    // Every node that reads a value does so within the life of its buffer.
+    // Every node that reads a value does so within the life of its buffer, and so do those that
+    // run beside it.
+    let stages = graph.stages()
     for (index, node) in graph.nodes.enumerated() {
+      #expect(plan.outputs[index]?.lifetime.contains(stages[index].lowerBound) ?? true)
+      #expect(plan.outputs[index]?.lifetime.contains(stages[index].upperBound) ?? true)
+      #expect(plan.scratch[index].map { $0.lifetime == stages[index] } ?? true)
       for input in node.inputs {
-        #expect(plan.outputs[input.index]?.lifetime.contains(index) ?? true)
+        #expect(plan.outputs[input.index]?.lifetime.contains(stages[index].upperBound) ?? true)
       }
     }
     #expect(plan.peakBytes <= buffers.reduce(0) { $0 + $1.byteCount })

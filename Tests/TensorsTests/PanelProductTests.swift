@@ -12,7 +12,7 @@ struct PanelProductTests {
     var generator = SeededGenerator(seed: UInt64(layout))
     for (m, n, k) in [
       (1, 1, 1), (5, 7, 3), (6, 16, 4), (7, 17, 385), (8, 48, 5), (9, 49, 31), (13, 95, 384),
-      (50, 33, 800), (12, 96, 6),
+      (50, 33, 800), (12, 96, 6), (96, 17, 5), (145, 49, 385), (47, 16, 7),
     ] {
       let a = Matrix(random: m, k, &generator)
       let b = Matrix(random: k, n, &generator)
@@ -77,7 +77,11 @@ struct PanelProductTests {
     let (isATransposed, isBTransposed) = Self.layouts[layout]
     let (m, n, k) = sizes
     let columns = columns ?? 0..<n
-    var scratch = [Float](repeating: .nan, count: ck_product_scratch(columns.count, k))
+    // What lies behind the scratch memory is someone else's.
+    let (scratchCount, guardCount) = (ck_product_scratch(columns.count, k), 4_096)
+    var scratch = [Float](repeating: .nan, count: scratchCount)
+    scratch += [Float](repeating: 7, count: guardCount)
+    defer { #expect(scratch.suffix(guardCount).allSatisfy { $0 == 7 }) }
     out.withUnsafeMutableBufferPointer { out in
       a.withUnsafeBufferPointer { a in
         b.withUnsafeBufferPointer { b in

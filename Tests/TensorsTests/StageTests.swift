@@ -66,7 +66,11 @@ struct StageTests {
     let gradient = try Matrix(random: 4, 4, &generator).tensor()
     let constant = try graph.constant(weight)
     let x = try graph.input(dtype: .float32, shape: try Shape([4, 4]))
-    let product = try graph.linear(try graph.linear(x, weight: constant), weight: constant)
+    let y = try graph.input(dtype: .float32, shape: try Shape([4, 4]))
+    let product = try graph.add(
+      try graph.linear(x, weight: constant),
+      try graph.linear(y, weight: constant)
+    )
     let labels = try graph.input(dtype: .uint32, shape: try Shape([4]))
     let scale = try graph.constant(try Matrix(1, 1, [1]).vector("scale"))
     let loss = try graph.crossEntropy(logits: product, labels: labels, scale: scale)
