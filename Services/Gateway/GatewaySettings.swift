@@ -24,6 +24,8 @@ struct GatewaySettings: Sendable {
   var load = RequestLoad.Limits()
   /// Told of each change of what is taken on, on any thread; must not block.
   var onLoadChange: @Sendable () -> Void = {}
+  /// Told of each change of how many replicas are ready, on any thread; must not block.
+  var onReplicaChange: @Sendable () -> Void = {}
   /// Largest header field, and all of them together, in bytes.
   var headerFieldBytesMax = 16 << 10
   var headerBytesMax = 64 << 10

@@ -34,7 +34,8 @@ struct PublicServer: Sendable {
         metrics: metrics,
         health: health,
         group: group,
-        logger: logger
+        logger: logger,
+        onChange: settings.onReplicaChange
       ),
       registry: settings.registry,
       training: settings.training,

@@ -309,6 +309,7 @@ struct TestGateway: Sendable {
     // Not a measure of speed: the machine may be busy.
     settings.probeTimeout = .seconds(60)
     settings.onLoadChange = { Events.post() }
+    settings.onReplicaChange = { Events.post() }
     adjust(&settings)
     let metrics = MetricsRegistry()
     let health = HealthRegistry()

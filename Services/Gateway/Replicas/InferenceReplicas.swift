@@ -16,13 +16,16 @@ struct InferenceReplicas: Sendable {
   let readyTimeout: Duration
 
   /// Describes the replicas; they are looked up by ``run()``.
+  ///
+  /// `onChange` is told when another number of them is ready, on any thread; it must not block.
   init(
     _ configuration: ReplicaSetConfiguration,
     readyTimeout: Duration,
     metrics: MetricsRegistry,
     health: HealthRegistry,
     group: any EventLoopGroup,
-    logger: Logger
+    logger: Logger,
+    onChange: @escaping @Sendable () -> Void = {}
   ) {
     var configuration = configuration
     configuration.channel.maxMessageBytes = Backends.answerBytesMax
@@ -34,6 +37,7 @@ struct InferenceReplicas: Sendable {
       group: group,
       onChange: { ready, all in
         health.setReadiness(name, failure: ready > 0 ? nil : "0 of \(all) replicas are ready")
+        onChange()
       },
       watch: Self.watch
     )

@@ -1,5 +1,4 @@
 import Logging
-import Synchronization
 import Testing
 
 @testable import RPC
@@ -23,13 +22,17 @@ import Testing
 
   private static func withSet(
     _ sources: [EndpointSource],
+    changes: Counter = Counter(),
     adjust: (inout ReplicaSetConfiguration) -> Void = { _ in },
     _ body: (ReplicaSet) async throws -> Void
   ) async throws {
     var configuration = ReplicaSetConfiguration(sources)
     configuration.logger.logLevel = .critical
     adjust(&configuration)
-    let set = ReplicaSet(configuration, group: testGroup) { channel, report throws(RPCError) in
+    let onChange: @Sendable (Int, Int) -> Void = { _, _ in changes.increment() }
+    let set = ReplicaSet(configuration, group: testGroup, onChange: onChange) {
+      channel,
+      report throws(RPCError) in
       let statuses: ResponseStream<Bytes> = try await channel.serverStreaming(
         EchoMethods.expand,
         Bytes("watch"),
@@ -50,19 +53,22 @@ import Testing
     await running.value
   }
 
-  /// Waits for what no event tells.
-  private func until(_ condition: () -> Bool) async throws {
-    while !condition() {
+  /// Waits until `condition` holds, which it is asked after each change of what is ready.
+  private func until(_ changes: Counter, _ condition: () -> Bool) async throws {
+    while true {
+      let seen = changes.value
+      if condition() { return }
+      _ = await changes.wait(above: seen)
       try Task.checkCancellation()
-      await Task.yield()
     }
   }
 
   @Test func `a call gets the idle replica, and a release counts once`() async throws {
+    let changes = Counter()
     try await Self.withReplica { _, first in
       try await Self.withReplica { _, second in
-        try await Self.withSet([.endpoint(first), .endpoint(second)]) { set in
-          try await until { set.replicas.count { $0.state == .ready } == 2 }
+        try await Self.withSet([.endpoint(first), .endpoint(second)], changes: changes) { set in
+          try await until(changes) { set.replicas.count { $0.state == .ready } == 2 }
           let one = try await set.lease(waitingAtMost: .seconds(30))
           let other = try await set.lease(waitingAtMost: .seconds(30))
           #expect(Set([one.endpoint, other.endpoint]) == [first, second])
@@ -101,11 +107,12 @@ import Testing
   @Test func `a call waits for a replica that is started anew, and the source is asked at once`()
     async throws
   {
-    let lookups = Counter()
+    let (lookups, changes) = (Counter(), Counter())
     try await Self.withReplica { server, endpoint in
       let named = Endpoint(host: "replicas.test", port: endpoint.port)
       try await Self.withSet(
         [.endpoint(named)],
+        changes: changes,
         adjust: { configuration in
           configuration.resolveInterval = .seconds(3600)
           configuration.lookup.addresses = { _ throws(RPCError) in
@@ -117,7 +124,7 @@ import Testing
         let first = try await set.lease(waitingAtMost: .seconds(30))
         #expect(first.endpoint == endpoint && lookups.value == 1)
         await server.shutdown(grace: .zero)
-        try await until { set.replicas.allSatisfy { $0.state != .ready } }
+        try await until(changes) { set.replicas.allSatisfy { $0.state != .ready } }
         _ = await lookups.wait(above: 1)
         let waiting = Task { try await set.lease(waitingAtMost: .seconds(50)) }
         try await Self.withReplica(port: endpoint.port) { _, _ in
@@ -148,15 +155,14 @@ import Testing
         }
       }
     ) { set in
-      let lists = Mutex<[[String]]>([])
-      while lists.withLock({ $0.last != ["127.0.0.2"] }) {
+      var seen: [[String]] = []
+      while seen.last != ["127.0.0.2"] {
+        let count = asked.value
+        seen.append(set.replicas.map(\.endpoint.host))
+        _ = await asked.wait(above: count)
         try Task.checkCancellation()
-        let hosts = set.replicas.map(\.endpoint.host)
-        lists.withLock { if $0.last != hosts { $0.append(hosts) } }
-        await Task.yield()
       }
       // Whatever of it was seen: the list was never empty again.
-      let seen = lists.withLock { $0 }
       #expect(seen.drop { $0.isEmpty }.allSatisfy { $0.count == 1 })
     }
   }
