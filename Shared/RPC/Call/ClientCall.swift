@@ -17,8 +17,8 @@ final class ClientCall: StreamPort, @unchecked Sendable {
 
   /// Streams a call may use: the second when the server surely did not see the first.
   private static let maxAttempts = 2
-  /// The wait before the second: a server at its limit of streams needs a moment to count one less.
-  private static func retryDelay() -> TimeAmount { .milliseconds(.random(in: 5...25)) }
+  /// The wait before the second, in milliseconds: a server at its limit of streams needs a moment to count one less.
+  private static let retryDelay: ClosedRange<Int64> = 5...25
   /// What is kept to send again on another stream.
   private static let replayBytes = 64 * 1024
 
@@ -55,9 +55,10 @@ final class ClientCall: StreamPort, @unchecked Sendable {
     self.core = core
     self.method = method
     eventLoop = core.eventLoop
-    let own = options.timeout.map(Deadline.after)
+    let loop = core.eventLoop
+    let own = options.timeout.map { Deadline.after($0, on: loop) }
     deadline = [own, Deadline.current].compactMap { $0 }.min()
-    readyDeadline = options.readyTimeout.map(Deadline.after)
+    readyDeadline = options.readyTimeout.map { .after($0, on: loop) }
     waitsForConnection = options.readyTimeout != nil
     inbox = MessageInbox(windowBytes: core.configuration.streamWindowBytes)
     outbox = MessageOutbox(highBytes: core.configuration.writeBufferBytes)
@@ -97,7 +98,7 @@ final class ClientCall: StreamPort, @unchecked Sendable {
   private func begin() {
     guard !isOver else { return }
     if let deadline {
-      guard !deadline.hasPassed else { return fail(deadlineExceeded) }
+      guard !deadline.hasPassed(on: eventLoop) else { return fail(deadlineExceeded) }
       deadlineTimer = eventLoop.scheduleTask(deadline: deadline.instant) {
         self.fail(self.deadlineExceeded)
       }
@@ -153,7 +154,7 @@ final class ClientCall: StreamPort, @unchecked Sendable {
       HeaderField(":authority", core.target),
     ]
     if let deadline {
-      let left = max(1, deadline.remaining.clampedNanoseconds)
+      let left = max(1, deadline.remaining(on: eventLoop).clampedNanoseconds)
       fields.append(
         HeaderField("grpc-timeout", TimeoutHeader.encode(nanoseconds: UInt64(left)))
       )
@@ -217,9 +218,13 @@ final class ClientCall: StreamPort, @unchecked Sendable {
     if code == .refusedStream, !hasHead, replay != nil, attempts < Self.maxAttempts {
       // The server has not seen the call: it is safe to send it again (gRFC A6, "transparent").
       phase = .waiting
-      return retryTimer = eventLoop.scheduleTask(in: Self.retryDelay()) { self.askForStream() }
+      let delay = core.configuration.random.number(in: Self.retryDelay)
+      retryTimer = eventLoop.scheduleTask(in: .milliseconds(delay)) { self.askForStream() }
+      return
     }
-    if let deadline, deadline.hasPassed { return end(deadlineExceeded, dropping: true) }
+    if let deadline, deadline.hasPassed(on: eventLoop) {
+      return end(deadlineExceeded, dropping: true)
+    }
     end(StatusWire.error(reset: code), dropping: true)
   }
 

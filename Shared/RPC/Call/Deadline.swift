@@ -20,6 +20,19 @@ public struct Deadline: Sendable, Comparable, Hashable {
     Deadline(instant: .now() + TimeAmount.nanoseconds(duration.clampedNanoseconds))
   }
 
+  /// The point that lies `duration` after a loop's now: its clock need not be the system's.
+  static func after(_ duration: Duration, on eventLoop: any EventLoop) -> Deadline {
+    Deadline(instant: eventLoop.now + TimeAmount.nanoseconds(duration.clampedNanoseconds))
+  }
+
+  /// The time left on the loop's clock.
+  func remaining(on eventLoop: any EventLoop) -> Duration {
+    .nanoseconds((instant - eventLoop.now).nanoseconds)
+  }
+
+  /// Whether the point has passed on the loop's clock.
+  func hasPassed(on eventLoop: any EventLoop) -> Bool { instant <= eventLoop.now }
+
   /// The time left; zero or negative once it has passed.
   public var remaining: Duration {
     .nanoseconds((instant - .now()).nanoseconds)

@@ -24,7 +24,7 @@ final class MessageOutbox: Sendable {
     mutating func takeWaiters() -> [UnsafeContinuation<Bool, Never>] {
       guard !waiters.isEmpty else { return [] }
       defer { waiters = [:] }
-      return Array(waiters.values)
+      return waiters.sorted { $0.key < $1.key }.map(\.value)
     }
   }
 

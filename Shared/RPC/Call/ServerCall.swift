@@ -14,7 +14,7 @@ final class ServerCall: StreamPort, @unchecked Sendable {
   private let stream: Int32
   private let connection: ServerConnection
   private let handler: MethodHandler
-  private let startedAt = NIODeadline.now()
+  private let startedAt: NIODeadline
   private var deframer: MessageDeframer
   /// The request of a method that takes exactly one.
   private var request: ArraySlice<UInt8>?
@@ -38,6 +38,7 @@ final class ServerCall: StreamPort, @unchecked Sendable {
     self.handler = handler
     self.context = context
     eventLoop = connection.eventLoop
+    startedAt = eventLoop.now
     inbox = MessageInbox(
       windowBytes: configuration.streamWindowBytes,
       budget: connection.requestBudget
@@ -51,7 +52,7 @@ final class ServerCall: StreamPort, @unchecked Sendable {
   /// The head arrived: a method that streams requests starts, others wait for the request.
   func start() {
     if let deadline = context.deadline {
-      guard !deadline.hasPassed else { return fail(Self.deadlineExceeded) }
+      guard !deadline.hasPassed(on: eventLoop) else { return fail(Self.deadlineExceeded) }
       timer = eventLoop.scheduleTask(deadline: deadline.instant) {
         self.fail(Self.deadlineExceeded)
       }
@@ -188,7 +189,7 @@ final class ServerCall: StreamPort, @unchecked Sendable {
     } catch let error as RPCError {
       return error
     } catch is CancellationError {
-      if context.deadline?.hasPassed == true { return Self.deadlineExceeded }
+      if context.deadline?.hasPassed(on: eventLoop) == true { return Self.deadlineExceeded }
       return RPCError(.cancelled, "the call was cancelled")
     } catch {
       connection.core.logger.error(

@@ -30,6 +30,10 @@ public struct ChannelConfiguration: Sendable {
   public var keepaliveInterval: Duration = .seconds(300)
   /// The time it has to give that sign.
   public var keepaliveTimeout: Duration = .seconds(20)
+  /// How connections are opened.
+  var connector = Connector.tcp
+  /// What waits are varied with.
+  var random = RandomSource.system
   /// Where changes of the connection are logged.
   public var logger = Logger(label: "llmos.rpc.client")
 
@@ -96,9 +100,9 @@ struct Backoff {
   }
 
   /// The wait before the next attempt.
-  mutating func delay() -> TimeAmount {
+  mutating func delay(_ random: RandomSource = .system) -> TimeAmount {
     let base = Swift.min(next, max)
     next = Swift.min(next * Self.growth, max)
-    return .nanoseconds(Int64(base * Double.random(in: (1 - Self.jitter)...(1 + Self.jitter))))
+    return .nanoseconds(Int64(base * random.number(in: (1 - Self.jitter)...(1 + Self.jitter))))
   }
 }

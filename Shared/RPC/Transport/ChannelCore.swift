@@ -1,6 +1,5 @@
 import Logging
 import NIOCore
-import NIOPosix
 import NIOSSL
 
 /// The connection of a channel and the calls that wait for it; heals itself.
@@ -101,13 +100,15 @@ final class ChannelCore: @unchecked Sendable {
     case .connecting, .ready, .closed: return
     }
     state = .connecting
-    let bootstrap = ClientBootstrap(group: eventLoop)
-      .connectTimeout(TimeAmount(configuration.connectTimeout))
-      .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-      .channelInitializer { channel in
-        channel.eventLoop.makeCompletedFuture { try self.configure(channel) }
-      }
-    bootstrap.connect(host: host, port: port).whenFailure { error in
+    let attempt = Connector.Attempt(
+      host: host,
+      port: port,
+      eventLoop: eventLoop,
+      timeout: TimeAmount(configuration.connectTimeout)
+    ) { channel in
+      try self.configure(channel)
+    }
+    configuration.connector.connect(attempt).whenFailure { error in
       self.connectFailed("\(error)")
     }
   }
@@ -158,7 +159,7 @@ final class ChannelCore: @unchecked Sendable {
   }
 
   private func reconnect(after connection: ClientConnection, reason: String) {
-    guard connection.readySince + Self.minimumLife <= .now() else {
+    guard connection.readySince + Self.minimumLife <= eventLoop.now else {
       state = .connecting
       return connectFailed(reason)
     }
@@ -171,7 +172,7 @@ final class ChannelCore: @unchecked Sendable {
   private func connectFailed(_ reason: String) {
     guard case .connecting = state else { return }
     lastFailure = reason
-    let delay = backoff.delay()
+    let delay = backoff.delay(configuration.random)
     configuration.logger.debug(
       "cannot connect",
       metadata: ["server": "\(target)", "reason": "\(reason)", "retry": "\(delay)"]

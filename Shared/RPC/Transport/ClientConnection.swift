@@ -18,15 +18,17 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
   private var calls: [Int32: ClientCall] = [:]
   private var handshakeTimer: Scheduled<Void>?
   private var keepaliveTimer: Scheduled<Void>?
-  private var lastRead = NIODeadline.now()
+  private var lastRead: NIODeadline
   private var isPingOutstanding = false
-  private(set) var readySince = NIODeadline.now()
+  private(set) var readySince: NIODeadline
 
   /// Whether the handshake was finished.
   var wasReady: Bool { phase != .handshake }
 
   init(core: ChannelCore) throws(HTTP2SessionError) {
     self.core = core
+    lastRead = core.eventLoop.now
+    readySince = core.eventLoop.now
     try super.init(
       role: .client,
       limits: core.configuration.sessionLimits,
@@ -61,7 +63,8 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
       case .compressionError: .resourceExhausted
       default: .internal
       }
-    let lost = calls.values
+    // In a set order, which a simulation can repeat.
+    let lost = calls.sorted { $0.key < $1.key }.map(\.value)
     calls = [:]
     for call in lost {
       call.connectionLost(RPCError(code, "connection to \(core.target) lost: \(reason)"))
@@ -84,16 +87,16 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
 
   /// Ends every call with `error`, and the connection.
   func closeNow(_ error: RPCError) {
-    for call in Array(calls.values) { call.fail(error) }
+    for (_, call) in calls.sorted(by: { $0.key < $1.key }) { call.fail(error) }
     if !isClosed { session.terminate(.noError) }
     close(reason: error.message)
   }
 
   private func startKeepalive() {
     let interval = TimeAmount(core.configuration.keepaliveInterval)
-    keepaliveTimer = eventLoop.scheduleTask(deadline: max(lastRead, .now()) + interval) {
+    keepaliveTimer = eventLoop.scheduleTask(deadline: max(lastRead, eventLoop.now) + interval) {
       guard !self.isClosed else { return }
-      guard self.lastRead + interval <= .now(), !self.calls.isEmpty else {
+      guard self.lastRead + interval <= self.eventLoop.now, !self.calls.isEmpty else {
         return self.startKeepalive()
       }
       self.isPingOutstanding = true
@@ -147,7 +150,7 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
     case .settings:
       guard phase == .handshake else { return core.streamFreed() }
       phase = .ready
-      readySince = .now()
+      readySince = eventLoop.now
       handshakeTimer?.cancel()
       startKeepalive()
       core.connectionReady(self)

@@ -174,7 +174,7 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
     isReading = true
     let buffer = unwrapInboundIn(data)
     do throws(HTTP2SessionError) {
-      let now = NIODeadline.now()
+      let now = eventLoop.now
       bytesArrived(at: now)
       let result = buffer.withUnsafeReadableBytes { bytes -> HTTP2SessionError? in
         do throws(HTTP2SessionError) {

@@ -21,8 +21,8 @@ public final class RPCServer: Sendable {
   /// Connections that the system holds for us to accept.
   private static let backlog: Int32 = 1024
 
-  private let core: ServerCore
-  private let group: any EventLoopGroup
+  let core: ServerCore
+  let group: any EventLoopGroup
   private let phase = Mutex(Phase.created)
 
   /// Creates a server whose connections are spread over the group's loops.
@@ -64,7 +64,12 @@ public final class RPCServer: Sendable {
     return address
   }
 
-  private static func configure(_ channel: any Channel, core: ServerCore) throws {
+  /// Makes a socket that was accepted a connection of the server; throws when it takes none.
+  static func configure(
+    _ channel: any Channel,
+    core: ServerCore,
+    remoteAddress: String? = nil
+  ) throws {
     guard core.admit() else {
       core.logger.warning("connection refused: too many, or the server is shutting down")
       throw RPCError(.resourceExhausted, "too many connections")
@@ -73,7 +78,7 @@ public final class RPCServer: Sendable {
       let connection = try ServerConnection(
         core: core,
         eventLoop: channel.eventLoop,
-        remoteAddress: channel.remoteAddress?.addressAndPort ?? "unknown"
+        remoteAddress: remoteAddress ?? channel.remoteAddress?.addressAndPort ?? "unknown"
       )
       if let tls = core.configuration.tls {
         try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls))
@@ -91,19 +96,21 @@ public final class RPCServer: Sendable {
   ///
   /// Returns when connections and handlers are gone.
   public func shutdown(grace: Duration) async {
-    let listener = phase.withLock { phase -> (any Channel)? in
+    let last = phase.withLock { phase in
       defer { phase = .ended }
-      guard case .running(let channel) = phase else { return nil }
-      return channel
+      return phase
     }
-    guard let listener else { return }
-    try? await listener.close()
-    let core = core
+    switch last {
+    case .created: break  // It may have connections within the process.
+    case .running(let listener): try? await listener.close()
+    case .ended: return
+    }
+    let (core, eventLoop) = (core, group.next())
     core.forEachConnection(draining: true) { $0.beginDrain() }
-    let cancel = listener.eventLoop.scheduleTask(in: TimeAmount(grace)) {
+    let cancel = eventLoop.scheduleTask(in: TimeAmount(grace)) {
       core.forEachConnection(draining: true) { $0.cancelAll() }
     }
-    let stop = listener.eventLoop.scheduleTask(in: TimeAmount(grace) + Self.cancellationTimeout) {
+    let stop = eventLoop.scheduleTask(in: TimeAmount(grace) + Self.cancellationTimeout) {
       core.stopWaiting()
     }
     await core.waitUntilIdle()

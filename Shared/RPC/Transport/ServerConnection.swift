@@ -39,7 +39,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
   private var handshakeTimer: Scheduled<Void>?
   private var drainTimer: Scheduled<Void>?
   private var keepaliveTimer: Scheduled<Void>?
-  private var lastRead = NIODeadline.now()
+  private var lastRead: NIODeadline
   private var isPingOutstanding = false
 
   init(
@@ -52,6 +52,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     self.core = core
     self.remoteAddress = remoteAddress
     executor = LoopExecutor(eventLoop)
+    lastRead = eventLoop.now
     requestBudget = ByteBudget(limit: core.configuration.requestBytesMax)
     try super.init(
       role: .server,
@@ -92,7 +93,8 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
         metadata: ["peer": "\(remoteAddress)", "reason": "\(reason)"]
       )
     }
-    let lost = calls.values
+    // In a set order, which a simulation can repeat.
+    let lost = calls.sorted { $0.key < $1.key }.map(\.value)
     calls = [:]
     for call in lost { call.lost(RPCError(.cancelled, "the connection is gone: \(reason)")) }
     core.removed(self)
@@ -133,7 +135,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
   func cancelAll() {
     guard !isClosed else { return }
     phase = .closing
-    for call in Array(calls.values) {
+    for (_, call) in calls.sorted(by: { $0.key < $1.key }) {
       call.fail(RPCError(.unavailable, "the server is shutting down"))
     }
     session.submitGoAway()
@@ -152,7 +154,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     let interval = TimeAmount(core.configuration.keepaliveInterval)
     keepaliveTimer = eventLoop.scheduleTask(deadline: lastRead + interval) {
       guard !self.isClosed else { return }
-      guard self.lastRead + interval <= .now() else { return self.startKeepalive() }
+      guard self.lastRead + interval <= self.eventLoop.now else { return self.startKeepalive() }
       self.isPingOutstanding = true
       self.session.submitPing()
       self.setNeedsFlush()
@@ -230,7 +232,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     if let encoding = fields.first("grpc-encoding"), encoding != "identity" {
       throw RPCError(.unimplemented, "grpc-encoding '\(encoding.cut(to: 50))' is not known here")
     }
-    let deadline = try Self.deadline(fields)
+    let deadline = try deadline(fields)
     guard !hasUnreadLimitReached else { throw Self.tooMuchUnread }
     guard handlers < core.configuration.maxConcurrentStreams else {
       session.reset(stream, .refusedStream)
@@ -262,12 +264,12 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     return rest.isEmpty || rest.hasPrefix("+") || rest.hasPrefix(";") ? nil : "415"
   }
 
-  private static func deadline(_ fields: [HeaderField]) throws(RPCError) -> Deadline? {
+  private func deadline(_ fields: [HeaderField]) throws(RPCError) -> Deadline? {
     guard let text = fields.first("grpc-timeout") else { return nil }
     guard let nanoseconds = TimeoutHeader.decode(text) else {
       throw RPCError(.internal, "grpc-timeout '\(text.cut(to: 20))' is malformed")
     }
-    return .after(.nanoseconds(Int64(clamping: nanoseconds)))
+    return .after(.nanoseconds(Int64(clamping: nanoseconds)), on: eventLoop)
   }
 
   private func reject(_ stream: Int32, _ error: RPCError) {
@@ -316,7 +318,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
       ServerCallRecord(
         method: method,
         status: error?.code ?? .ok,
-        duration: .nanoseconds((NIODeadline.now() - start).nanoseconds)
+        duration: .nanoseconds((eventLoop.now - start).nanoseconds)
       )
     )
   }
