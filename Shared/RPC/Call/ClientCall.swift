@@ -1,48 +1,40 @@
 import NIOCore
 import Synchronization
 
-/// One call on the client: its stream, its deadline, what it received.
+/// One call on the client, as its user sees it: what it sends, what it received, its deadline.
+///
+/// What happens on the wire is the matter of its attempts. Until the response of one begins, the
+/// call may be sent again; from then on it is committed to that one and the others end.
 ///
 /// `@unchecked Sendable`: the variables are used on `eventLoop` alone; tasks on other threads reach
 /// them through `inbox`, `outbox` and `onLoop`.
 final class ClientCall: StreamPort, @unchecked Sendable {
-  private enum Phase {
-    /// Waits for a connection or one of its streams; to `open`.
-    case waiting
-    /// To `over`, or back to `waiting` when the server refused the stream unseen.
-    case open(ClientConnection, Int32)
-    /// The outcome is known.
-    case over
-  }
-
-  /// Streams a call may use: the second when the server surely did not see the first.
-  private static let maxAttempts = 2
-  /// The wait before the second, in milliseconds: a server at its limit of streams needs a moment to count one less.
-  private static let retryDelay: ClosedRange<Int64> = 5...25
-  /// What is kept to send again on another stream.
-  private static let replayBytes = 64 * 1024
+  /// The wait before a refused stream is opened anew, in milliseconds: a server at its limit of
+  /// streams needs a moment to count one less.
+  private static let refusedDelay: ClosedRange<Int64> = 5...25
 
   let eventLoop: any EventLoop
   let inbox: MessageInbox
   let outbox: MessageOutbox
+  let core: ChannelCore
+  let method: MethodDescriptor
   let waitsForConnection: Bool
 
-  private let core: ChannelCore
-  private let method: MethodDescriptor
   private let userFields: [HeaderField]
   private let deadline: Deadline?
   private let readyDeadline: Deadline?
   private let metadata = Mutex<(initial: Metadata?, trailing: Metadata?)>((nil, nil))
 
-  private var phase = Phase.waiting
-  private var attempts = 0
-  /// Messages sent so far, while the call may be sent again; nil once it may not.
-  private var replay: [[UInt8]]? = []
-  private var replayCount = 0
+  /// Whether the outcome is known.
+  private(set) var isOver = false
+  /// The attempts that are not over.
+  private var attempts: [ClientAttempt] = []
+  /// The attempt whose response has begun.
+  private var committed: ClientAttempt?
+  private var replay: ReplayBuffer
   private var hasEndedRequests = false
-  private var deframer: MessageDeframer
-  private var responses = 0
-  private var hasHead = false
+  /// Whether the call was sent again already because a server's transport refused it.
+  private var hasBeenRefused = false
   private var deadlineTimer: Scheduled<Void>?
   private var readyTimer: Scheduled<Void>?
   private var retryTimer: Scheduled<Void>?
@@ -62,7 +54,7 @@ final class ClientCall: StreamPort, @unchecked Sendable {
     waitsForConnection = options.readyTimeout != nil
     inbox = MessageInbox(windowBytes: core.configuration.streamWindowBytes)
     outbox = MessageOutbox(highBytes: core.configuration.writeBufferBytes)
-    deframer = MessageDeframer(maxMessageBytes: core.configuration.maxMessageBytes)
+    replay = ReplayBuffer(limit: core.configuration.retryBufferBytes)
   }
 
   /// The metadata that came before the first response; nil until then.
@@ -103,50 +95,25 @@ final class ClientCall: StreamPort, @unchecked Sendable {
         self.fail(self.deadlineExceeded)
       }
     }
-    askForStream()
+    attempt()
   }
 
-  private func askForStream() {
+  // MARK: Attempts
+
+  private func attempt() {
     guard !isOver else { return }
-    core.admit(self)
-    if case .waiting = phase, let readyDeadline {
-      readyTimer?.cancel()
-      readyTimer = eventLoop.scheduleTask(deadline: readyDeadline.instant) {
-        if case .waiting = self.phase { self.fail(self.core.noConnection()) }
-      }
-    }
-  }
-
-  // MARK: What the channel says
-
-  /// Whether the outcome is known.
-  var isOver: Bool {
-    if case .over = phase { return true }
-    return false
-  }
-
-  /// Sends the request's head on a new stream.
-  func open(on connection: ClientConnection) {
-    let fields = requestFields()
-    let limit = connection.session.maxSentHeaderListBytes
-    guard fields.listSize <= limit else {
-      return fail(
-        RPCError(
-          .resourceExhausted,
-          "metadata of \(fields.listSize) bytes, but at most \(limit) may be sent"
-        )
-      )
-    }
-    guard let stream = connection.open(self, fields) else { return core.admit(self) }
-    attempts += 1
-    phase = .open(connection, stream)
+    let attempt = ClientAttempt(self, previous: 0)
+    attempts.append(attempt)
+    core.admit(attempt)
+    guard let readyDeadline, !isOver, !attempts.contains(where: \.isOpen) else { return }
     readyTimer?.cancel()
-    for message in replay ?? [] { connection.session.send(stream, message) }
-    if hasEndedRequests { connection.session.finish(stream, trailers: []) }
-    flushOutbox()
+    readyTimer = eventLoop.scheduleTask(deadline: readyDeadline.instant) {
+      if !self.attempts.contains(where: \.isOpen) { self.fail(self.core.noConnection()) }
+    }
   }
 
-  private func requestFields() -> [HeaderField] {
+  /// The head of a request on a new stream.
+  func requestFields(previousAttempts: Int) -> [HeaderField] {
     var fields = [
       HeaderField(":method", "POST"),
       HeaderField(":scheme", core.configuration.tls == nil ? "http" : "https"),
@@ -163,104 +130,87 @@ final class ClientCall: StreamPort, @unchecked Sendable {
     fields.append(HeaderField("content-type", "application/grpc"))
     fields.append(HeaderField("grpc-accept-encoding", "identity"))
     fields.append(HeaderField("user-agent", "grpc-swift-llmos/1.0"))
+    if previousAttempts > 0 {
+      fields.append(HeaderField("grpc-previous-rpc-attempts", "\(previousAttempts)"))
+    }
     fields.append(contentsOf: userFields)
     return fields
   }
 
-  func received(head fields: [HeaderField], endStream: Bool, oversized: Bool) {
-    hasHead = true
-    replay = nil
-    guard !oversized else { return fail(oversizedMetadata) }
-    if endStream, let outcome = StatusWire.outcome(of: fields) { return finish(outcome) }
-    let status = Int(fields.first(":status") ?? "") ?? 0
-    let type = fields.first("content-type") ?? ""
-    if status != 200 || !type.hasPrefix("application/grpc") {
-      let detail = status == 200 ? "content-type '\(type.prefix(100))'" : "HTTP status \(status)"
-      return fail(
-        RPCError(StatusWire.code(httpStatus: status), "the server answered with \(detail)")
-      )
-    }
-    if endStream { return fail(noStatus) }
-    metadata.withLock { $0.initial = Metadata(fields: fields) }
+  /// The attempt has its stream: it sends what others have sent before.
+  func attemptOpened(_ attempt: ClientAttempt) {
+    readyTimer?.cancel()
+    for message in replay.messages { attempt.send(message) }
+    if hasEndedRequests { attempt.finishRequests() }
+    flushOutbox()
   }
 
-  func received(_ bytes: [UInt8]) {
-    guard case .open(let connection, let stream) = phase else { return }
-    // One response may grow to its limit whether it is waited for or not: the caller may still be
-    // sending requests that the server no longer reads.
-    let takesAll = method.kind.sendsOneResponse
-    if !takesAll { inbox.received(bytes.count) }
-    do throws(RPCError) {
-      try deframer.append(bytes) { message throws(RPCError) in
-        responses += 1
-        if method.kind.sendsOneResponse, responses > 1 { throw notOneResponse }
-        inbox.push(message)
-      }
-      connection.session.consume(stream, takesAll ? bytes.count : inbox.settle())
-    } catch {
+  /// The response of an attempt began: the call is committed to it.
+  func responseBegan(_ attempt: ClientAttempt, _ initial: Metadata) {
+    guard committed == nil else { return }
+    metadata.withLock { $0.initial = initial }
+    commit(to: attempt)
+  }
+
+  private func commit(to attempt: ClientAttempt) {
+    committed = attempt
+    replay.drop()
+    for other in attempts where other !== attempt { other.cancel() }
+    if attempts.count > 1 { attempts = [attempt] }
+  }
+
+  func trailersCame(_ trailing: Metadata) {
+    metadata.withLock { $0.trailing = trailing }
+  }
+
+  /// An attempt is over; the call is, too, unless it may be sent again.
+  func attemptEnded(_ attempt: ClientAttempt, _ outcome: AttemptOutcome) {
+    guard !isOver else { return }
+    attempts.removeAll { $0 === attempt }
+    let mayRepeat = committed == nil && replay.isComplete
+    switch outcome {
+    case .status(let result): finish(result)
+    case .unsent where mayRepeat:
+      // Not at once: the connection that was lost must leave its endpoint first.
+      eventLoop.execute { self.attempt() }
+    case .refused where mayRepeat && !hasBeenRefused:
+      // The server has not seen the call: it is safe to send it again (gRFC A6, "transparent").
+      hasBeenRefused = true
+      let delay = core.configuration.random.number(in: Self.refusedDelay)
+      retryTimer = eventLoop.scheduleTask(in: .milliseconds(delay)) { self.attempt() }
+    case .failed(let error), .refused(let error), .unsent(let error):
+      if let deadline, deadline.hasPassed(on: eventLoop) { return fail(deadlineExceeded) }
       fail(error)
     }
-  }
-
-  func received(trailers fields: [HeaderField], oversized: Bool) {
-    if oversized { return fail(oversizedMetadata) }
-    guard let outcome = StatusWire.outcome(of: fields) else { return fail(noStatus) }
-    finish(outcome)
-  }
-
-  func receivedEnd() {
-    fail(noStatus)
-  }
-
-  /// The stream is gone without a status.
-  func closed(_ code: HTTP2ErrorCode) {
-    guard case .open = phase else { return }
-    if code == .refusedStream, !hasHead, replay != nil, attempts < Self.maxAttempts {
-      // The server has not seen the call: it is safe to send it again (gRFC A6, "transparent").
-      phase = .waiting
-      let delay = core.configuration.random.number(in: Self.retryDelay)
-      retryTimer = eventLoop.scheduleTask(in: .milliseconds(delay)) { self.askForStream() }
-      return
-    }
-    if let deadline, deadline.hasPassed(on: eventLoop) {
-      return end(deadlineExceeded, dropping: true)
-    }
-    end(StatusWire.error(reset: code), dropping: true)
-  }
-
-  func connectionLost(_ error: RPCError) {
-    end(error, dropping: true)
   }
 
   // MARK: StreamPort
 
   func giveBack(_ bytes: Int) {
-    guard case .open(let connection, let stream) = phase, !connection.isClosed else { return }
-    connection.session.consume(stream, bytes)
-    connection.setNeedsFlush()
+    committed?.consume(bytes)
   }
 
   func flushOutbox() {
     eventLoop.assertInEventLoop()
-    guard case .open(let connection, let stream) = phase, !connection.isClosed else { return }
+    guard !isOver, attempts.contains(where: \.isOpen) else { return }
     let (messages, hasEnded) = outbox.take()
     for message in messages {
-      connection.session.send(stream, message)
+      for attempt in attempts { attempt.send(message) }
       remember(message)
     }
     if hasEnded, !hasEndedRequests {
       hasEndedRequests = true
-      connection.session.finish(stream, trailers: [])
+      for attempt in attempts { attempt.finishRequests() }
     }
-    outbox.setBlocked(connection.session.isCongested(stream))
-    connection.setNeedsFlush()
+    // What a slow one of several attempts has not taken is bounded by what is kept for others.
+    outbox.setBlocked(attempts.allSatisfy { !$0.isOpen || $0.isCongested })
+    for attempt in attempts { attempt.flush() }
   }
 
   private func remember(_ message: [UInt8]) {
-    replayCount += message.count
-    // A single message is shared, not copied: it may be of any size.
-    if replayCount > Self.replayBytes, replay?.isEmpty == false { replay = nil }
-    replay?.append(message)
+    guard replay.isComplete, !replay.append(message) else { return }
+    // Too much to keep for another attempt: one of those that have it all must do.
+    if committed == nil, let attempt = attempts.first(where: \.isOpen) { commit(to: attempt) }
   }
 
   // MARK: The end
@@ -269,14 +219,10 @@ final class ClientCall: StreamPort, @unchecked Sendable {
   private func finish(_ outcome: Result<Metadata, RPCError>) {
     switch outcome {
     case .success(let trailing):
-      metadata.withLock { $0.trailing = trailing }
-      if deframer.isMidMessage {
-        return fail(RPCError(.internal, "the response ends within a message"))
-      }
-      if method.kind.sendsOneResponse, responses != 1 { return fail(notOneResponse) }
+      trailersCame(trailing)
       end(nil, dropping: false)
     case .failure(let error):
-      metadata.withLock { $0.trailing = error.metadata }
+      trailersCame(error.metadata)
       end(error, dropping: false)
     }
   }
@@ -288,19 +234,16 @@ final class ClientCall: StreamPort, @unchecked Sendable {
   }
 
   private func end(_ error: RPCError?, dropping: Bool) {
-    let last = phase
     guard !isOver else { return }
-    phase = .over
+    isOver = true
     deadlineTimer?.cancel()
     readyTimer?.cancel()
     retryTimer?.cancel()
-    replay = nil
-    if case .open(let connection, let stream) = last, !connection.isClosed {
-      connection.callEnded(stream)
-      // A stream that is complete on both sides is gone already; then this does nothing.
-      connection.session.reset(stream, dropping ? .cancel : .noError)
-      connection.setNeedsFlush()
-    }
+    replay.drop()
+    let running = attempts
+    attempts = []
+    committed = nil
+    for attempt in running { attempt.cancel() }
     if let error, dropping { inbox.fail(error) } else { inbox.finish(error) }
     outbox.close(error ?? RPCError(.cancelled, "write: the call is over"))
   }
@@ -308,17 +251,17 @@ final class ClientCall: StreamPort, @unchecked Sendable {
   private var deadlineExceeded: RPCError {
     RPCError(.deadlineExceeded, "\(method.path): the deadline passed before the call ended")
   }
-  private var oversizedMetadata: RPCError {
+  var oversizedMetadata: RPCError {
     RPCError(
       .resourceExhausted,
       "the server's metadata is larger than \(core.configuration.maxMetadataBytes) bytes"
     )
   }
-  private var noStatus: RPCError {
+  var noStatus: RPCError {
     RPCError(.unknown, "\(method.path): the server ended the stream without a status")
   }
   /// gRPC's statuscodes.md: a cardinality violation.
-  private var notOneResponse: RPCError {
+  var notOneResponse: RPCError {
     RPCError(.unimplemented, "\(method.path): the server sent other than one response")
   }
 }

@@ -21,7 +21,7 @@ public final class RPCChannel: Sendable {
       eventLoop: group.next()
     )
     lifetime = ChannelLifetime(core)
-    core.eventLoop.execute { core.connect() }
+    core.eventLoop.execute { core.start() }
   }
 
   /// Calls a method with one request and one response.

@@ -132,6 +132,11 @@ extension HTTP2Session {
       HTTP2SessionState.from(userData)?.closed(id, code)
       return 0
     }
+    nghttp2_session_callbacks_set_before_frame_send_callback(callbacks) { _, frame, userData in
+      guard let frame else { return 0 }
+      HTTP2SessionState.from(userData)?.sending(frame.pointee)
+      return 0
+    }
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks) { handle, frame, userData in
       guard let handle, let frame else { return 0 }
       HTTP2SessionState.from(userData)?.sent(handle, frame.pointee)

@@ -179,6 +179,10 @@ final class HTTP2Session {
   /// When it has, `writable` tells so.
   func isCongested(_ stream: Int32) -> Bool { state.streams[stream]?.isCongested ?? false }
 
+  /// Whether the request's head on the stream (client) has begun to be sent; true for a stream that
+  /// is not known.
+  func wasSent(_ stream: Int32) -> Bool { state.streams[stream]?.headLeft ?? true }
+
   /// Streams that are open or wait to be.
   var streamCount: Int { state.streams.count }
 

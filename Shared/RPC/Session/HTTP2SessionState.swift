@@ -165,6 +165,7 @@ final class HTTP2SessionState {
   func closed(_ id: Int32, _ code: UInt32) {
     guard let stream = streams.removeValue(forKey: id) else { return }
     heldBytes -= stream.heldBytes
+    if role == .client, !stream.headLeft { return events.append(.unsent(stream: id)) }
     events.append(.closed(stream: id, code: HTTP2ErrorCode(rawValue: code)))
   }
 
@@ -181,6 +182,12 @@ final class HTTP2SessionState {
   }
 
   // MARK: Sent frames
+
+  /// A frame is about to be handed out.
+  func sending(_ frame: nghttp2_frame) {
+    guard role == .client, UInt32(frame.hd.type) == NGHTTP2_HEADERS.rawValue else { return }
+    streams[frame.hd.stream_id]?.headLeft = true
+  }
 
   func sent(_ handle: OpaquePointer, _ frame: nghttp2_frame) {
     let type = UInt32(frame.hd.type)

@@ -11,6 +11,8 @@ final class HTTP2StreamState {
 
   /// Whether our head was submitted; true from the start on the client's side.
   var sentHead: Bool
+  /// Whether our head has begun to be sent.
+  var headLeft = false
   /// Whether DATA may follow our head.
   var sendsBody: Bool
   /// Whether we reset the stream; nothing more is told about it but its end.

@@ -38,6 +38,8 @@ enum HTTP2Event {
   case end(stream: Int32)
   /// The stream is gone, by both ends or by a reset with that code. Nothing follows for it.
   case closed(stream: Int32, code: HTTP2ErrorCode)
+  /// A stream of ours is gone before its request began to be sent. Nothing follows for it.
+  case unsent(stream: Int32)
   /// The bytes that wait to be sent fell below the low mark after having been above the high one.
   case writable(stream: Int32)
   /// The peer's SETTINGS.

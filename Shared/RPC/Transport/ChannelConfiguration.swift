@@ -20,6 +20,13 @@ public struct ChannelConfiguration: Sendable {
   public var writeBufferBytes = 64 * 1024
   /// Calls that may wait for a connection or for one of its streams.
   public var maxQueuedCalls = 10_000
+  /// Messages of a call that are kept to send it again; a call that has sent more is sent once.
+  ///
+  /// A single message is kept whatever its size.
+  public var retryBufferBytes = 64 * 1024
+  /// Connections to one endpoint: more than one are made while calls wait for a stream because the
+  /// server's MAX_CONCURRENT_STREAMS is reached (gRFC A105).
+  public var maxConnectionsPerEndpoint = 1
   /// The time to connect, agree on TLS and receive the server's SETTINGS.
   public var connectTimeout: Duration = .seconds(10)
   /// The wait before the second attempt to connect; it grows by 1.6 with each failure.

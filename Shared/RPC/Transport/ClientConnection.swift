@@ -2,7 +2,7 @@ import Logging
 import NIOCore
 import NIOTLS
 
-/// One connection of a channel: its calls and whether it takes more.
+/// One connection to an endpoint: the attempts on it and whether it takes more.
 final class ClientConnection: HTTP2Connection, @unchecked Sendable {
   private enum Phase {
     /// Waits for TLS and the server's first SETTINGS; to `ready`.
@@ -13,9 +13,10 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
     case draining
   }
 
-  private let core: ChannelCore
+  private let subchannel: Subchannel
+  private var core: ChannelCore { subchannel.core }
   private var phase = Phase.handshake
-  private var calls: [Int32: ClientCall] = [:]
+  private var attempts: [Int32: ClientAttempt] = [:]
   private var handshakeTimer: Scheduled<Void>?
   private var keepaliveTimer: Scheduled<Void>?
   private var lastRead: NIODeadline
@@ -25,14 +26,14 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
   /// Whether the handshake was finished.
   var wasReady: Bool { phase != .handshake }
 
-  init(core: ChannelCore) throws(HTTP2SessionError) {
-    self.core = core
-    lastRead = core.eventLoop.now
-    readySince = core.eventLoop.now
+  init(subchannel: Subchannel) throws(HTTP2SessionError) {
+    self.subchannel = subchannel
+    lastRead = subchannel.eventLoop.now
+    readySince = subchannel.eventLoop.now
     try super.init(
       role: .client,
-      limits: core.configuration.sessionLimits,
-      eventLoop: core.eventLoop
+      limits: subchannel.core.configuration.sessionLimits,
+      eventLoop: subchannel.eventLoop
     )
   }
 
@@ -40,7 +41,7 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
 
   override func connectionActive() {
     guard handshakeTimer == nil else { return }
-    core.connectionActive(self)
+    subchannel.connectionActive(self)
     guard !isClosed else { return }
     handshakeTimer = eventLoop.scheduleTask(in: TimeAmount(core.configuration.connectTimeout)) {
       guard case .handshake = self.phase else { return }
@@ -64,12 +65,13 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
       default: .internal
       }
     // In a set order, which a simulation can repeat.
-    let lost = calls.sorted { $0.key < $1.key }.map(\.value)
-    calls = [:]
-    for call in lost {
-      call.connectionLost(RPCError(code, "connection to \(core.target) lost: \(reason)"))
+    let lost = attempts.sorted { $0.key < $1.key }
+    attempts = [:]
+    let error = RPCError(code, "connection to \(subchannel.endpoint) lost: \(reason)")
+    for (stream, attempt) in lost {
+      attempt.connectionLost(error, wasSent: session.wasSent(stream))
     }
-    core.connectionClosed(self, reason: reason)
+    subchannel.connectionClosed(self, reason: reason)
   }
 
   override func bytesArrived(at now: NIODeadline) {
@@ -87,7 +89,7 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
 
   /// Ends every call with `error`, and the connection.
   func closeNow(_ error: RPCError) {
-    for (_, call) in calls.sorted(by: { $0.key < $1.key }) { call.fail(error) }
+    for (_, attempt) in attempts.sorted(by: { $0.key < $1.key }) { attempt.call.fail(error) }
     if !isClosed { session.terminate(.noError) }
     close(reason: error.message)
   }
@@ -96,7 +98,7 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
     let interval = TimeAmount(core.configuration.keepaliveInterval)
     keepaliveTimer = eventLoop.scheduleTask(deadline: max(lastRead, eventLoop.now) + interval) {
       guard !self.isClosed else { return }
-      guard self.lastRead + interval <= self.eventLoop.now, !self.calls.isEmpty else {
+      guard self.lastRead + interval <= self.eventLoop.now, !self.attempts.isEmpty else {
         return self.startKeepalive()
       }
       self.isPingOutstanding = true
@@ -117,20 +119,20 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
     phase == .ready && session.streamCount < session.peerMaxConcurrentStreams
   }
 
-  /// Opens a stream for the call; false when the connection has none left to give.
-  func open(_ call: ClientCall, _ fields: [HeaderField]) -> Int32? {
+  /// Opens a stream for the attempt; nil when the connection has none left to give.
+  func open(_ attempt: ClientAttempt, _ fields: [HeaderField]) -> Int32? {
     guard let stream = session.submitRequest(fields, endStream: false) else {
-      core.connectionDraining(self)
       drain()
+      subchannel.connectionDraining(self)
       return nil
     }
-    calls[stream] = call
+    attempts[stream] = attempt
     setNeedsFlush()
     return stream
   }
 
-  func callEnded(_ stream: Int32) {
-    calls[stream] = nil
+  func attemptEnded(_ stream: Int32) {
+    attempts[stream] = nil
   }
 
   // MARK: Events
@@ -138,33 +140,36 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
   override func handle(_ event: HTTP2Event) {
     switch event {
     case .head(let stream, let fields, let endStream, let oversized):
-      calls[stream]?.received(head: fields, endStream: endStream, oversized: oversized)
-    case .data(let stream, let bytes): calls[stream]?.received(bytes)
+      attempts[stream]?.received(head: fields, endStream: endStream, oversized: oversized)
+    case .data(let stream, let bytes): attempts[stream]?.received(bytes)
     case .trailers(let stream, let fields, let oversized):
-      calls[stream]?.received(trailers: fields, oversized: oversized)
-    case .end(let stream): calls[stream]?.receivedEnd()
+      attempts[stream]?.received(trailers: fields, oversized: oversized)
+    case .end(let stream): attempts[stream]?.receivedEnd()
     case .closed(let stream, let code):
-      calls.removeValue(forKey: stream)?.closed(code)
-      core.streamFreed()
-    case .writable(let stream): calls[stream]?.flushOutbox()
+      attempts.removeValue(forKey: stream)?.closed(code)
+      subchannel.streamFreed()
+    case .unsent(let stream):
+      attempts.removeValue(forKey: stream)?.unsent()
+      subchannel.streamFreed()
+    case .writable(let stream): attempts[stream]?.writable()
     case .settings:
-      guard phase == .handshake else { return core.streamFreed() }
+      guard phase == .handshake else { return subchannel.streamFreed() }
       phase = .ready
       readySince = eventLoop.now
       handshakeTimer?.cancel()
       startKeepalive()
-      core.connectionReady(self)
+      subchannel.connectionReady(self)
     case .pong: break
     case .goAway(_, _, let debug):
       if !debug.isEmpty {
         core.configuration.logger.info(
           "the server ends the connection",
-          metadata: ["server": "\(core.target)", "reason": "\(debug)"]
+          metadata: ["server": "\(subchannel.endpoint)", "reason": "\(debug)"]
         )
       }
       if phase == .handshake { return close(reason: "the server is shutting down") }
       phase = .draining
-      core.connectionDraining(self)
+      subchannel.connectionDraining(self)
     }
   }
 }

@@ -202,6 +202,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
       handshakeTimer?.cancel()
       startKeepalive()
     case .pong: nameLastStream()
+    case .unsent: break
     case .goAway: break
     }
   }

@@ -88,6 +88,7 @@ extension HTTP2Event {
       "trailers \(stream) \(fields.brief)\(oversized ? " oversized" : "")"
     case .end(let stream): "end \(stream)"
     case .closed(let stream, let code): "closed \(stream) \(code)"
+    case .unsent(let stream): "unsent \(stream)"
     case .writable(let stream): "writable \(stream)"
     case .settings: "settings"
     case .pong: "pong"
