@@ -345,9 +345,21 @@ def test_the_service_monitor_finds_the_admin_port_of_every_service_by_the_job_th
     assert sorted(jobs) == sorted(job["job_name"] for job in configured)
 
 
-def test_the_rules_are_the_same_for_the_prometheus_operator():
+def operator_rules(*arguments):
     script = KUBERNETES / "components" / "monitoring" / "rules.sh"
-    rule = yaml.safe_load(subprocess.run([script], capture_output=True, text=True, check=True).stdout)
+    return yaml.safe_load(subprocess.run([script, *arguments], capture_output=True, text=True, check=True).stdout)
+
+
+def test_prometheus_selects_monitor_and_rules_by_the_release_of_its_operator():
+    monitor, = of_kind(overlay("replicas"), "ServiceMonitor")
+    for each in [monitor, operator_rules()]:
+        labels = each["metadata"]["labels"]
+        assert labels["release"] == "kube-prometheus-stack" and labels["app.kubernetes.io/part-of"] == "llmos"
+    assert operator_rules("other")["metadata"]["labels"]["release"] == "other"
+
+
+def test_the_rules_are_the_same_for_the_prometheus_operator():
+    rule = operator_rules()
     assert rule["kind"] == "PrometheusRule" and name(rule)
     assert rule["spec"] == yaml.safe_load((ROOT / "deploy" / "monitoring" / "rules.yml").read_text())
 

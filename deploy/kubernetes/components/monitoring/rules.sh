@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Prints deploy/monitoring/rules.yml as a PrometheusRule, for the Prometheus operator.
+#
+# Usage: deploy/kubernetes/components/monitoring/rules.sh [RELEASE]    the Helm release; default: kube-prometheus-stack
 set -euo pipefail
 cd "$(dirname "$0")/../../../.."
-cat <<'HEAD'
+cat <<HEAD
 apiVersion: monitoring.coreos.com/v1
 kind: PrometheusRule
 metadata:
@@ -10,7 +12,7 @@ metadata:
   labels:
     app.kubernetes.io/part-of: llmos
     # What kube-prometheus-stack's Prometheus selects by default: the name of its Helm release.
-    release: kube-prometheus-stack
+    release: ${1:-kube-prometheus-stack}
 spec:
 HEAD
 sed -n '/^groups:/,$s/^/  /p' deploy/monitoring/rules.yml
