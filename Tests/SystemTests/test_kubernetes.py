@@ -26,7 +26,7 @@ ARROWS = {
     *(("gateway", service, port) for service, port in SERVICES.items() if service != "gateway"),
     *((service, "data", 7104) for service in ["tokenizer", "inference", "training"]),
     *(("prometheus", service, port + 1000) for service, port in SERVICES.items()),
-    *((service, "dns", 53) for service in SERVICES),
+    *((service, *dns) for service in SERVICES for dns in [("dns", 53), ("dns-cache", 53), ("openshift-dns", 5353)]),
 }
 
 
@@ -255,7 +255,10 @@ def test_every_disruption_budget_is_for_one_workload_and_never_blocks(objects):
 PEERS = {
     "prometheus": ({"kubernetes.io/metadata.name": "monitoring"}, {"app.kubernetes.io/name": "prometheus"}),
     "dns": ({"kubernetes.io/metadata.name": "kube-system"}, {"k8s-app": "kube-dns"}),
+    "openshift-dns": ({"kubernetes.io/metadata.name": "openshift-dns"}, {"dns.operator.openshift.io/daemonset-dns": "default"}),
 }
+# NodeLocal DNSCache listens there by default, on every node.
+BLOCKS = {"169.254.20.10/32": "dns-cache"}
 
 
 def peers(rule, key, pods):
@@ -264,7 +267,10 @@ def peers(rule, key, pods):
         return {"clients"}
     found = set()
     for peer in rule[key]:
-        if "namespaceSelector" in peer:
+        if "ipBlock" in peer:
+            assert set(peer) == {"ipBlock"} and set(peer["ipBlock"]) == {"cidr"}
+            matching = {BLOCKS[peer["ipBlock"]["cidr"]]}
+        elif "namespaceSelector" in peer:
             matching = {outside for outside, (namespace, labels) in PEERS.items()
                         if selects(peer["namespaceSelector"], namespace) and selects(peer["podSelector"], labels)}
         else:
@@ -295,7 +301,7 @@ def test_network_policies_allow_the_arrows_of_the_design_and_no_other(objects):
             for rule in spec.get("egress", []):
                 for port in rule["ports"]:
                     egress |= {(service, peer, port["port"]) for peer in peers(rule, "to", pods)}
-    outside = {"clients", "prometheus", "dns"}
+    outside = {"clients", "prometheus", "dns", "dns-cache", "openshift-dns"}
     assert egress == {arrow for arrow in ARROWS if arrow[0] not in outside}
     assert ingress == {arrow for arrow in ARROWS if arrow[1] not in outside}
 
