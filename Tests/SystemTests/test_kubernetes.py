@@ -313,18 +313,56 @@ def overlay(which):
     return [each for each in yaml.safe_load_all(render(KUBERNETES / "overlays" / which)) if each]
 
 
-def test_the_autoscaler_has_a_target_whose_replicas_nobody_else_sets_and_a_metric_that_the_adapter_makes():
+ADAPTER = KUBERNETES / "overlays" / "replicas" / "prometheus-adapter.yaml"
+
+
+def test_the_autoscaler_has_a_target_whose_replicas_nobody_else_sets_and_metrics_that_the_adapter_makes():
     objects = overlay("replicas")
     scaler, = of_kind(objects, "HorizontalPodAutoscaler")
     target = scaler["spec"]["scaleTargetRef"]
     workload = next(each for each in objects if (each["kind"], name(each)) == (target["kind"], target["name"]))
     assert workload["apiVersion"] == target["apiVersion"] and "replicas" not in workload["spec"]
-    metric = scaler["spec"]["metrics"][0]["pods"]["metric"]["name"]
-    adapter = yaml.safe_load((KUBERNETES / "overlays" / "replicas" / "prometheus-adapter.yaml").read_text())
-    rule, = adapter["rules"]["custom"]
-    assert rule["name"]["as"] == metric and re.fullmatch(r"[a-z][a-z0-9_]*", metric)
-    assert rule["seriesQuery"].startswith("vllm:num_requests_waiting{")
+    metrics = [metric["pods"] for metric in scaler["spec"]["metrics"]]
+    assert [metric["metric"]["name"] for metric in metrics] == [
+        "vllm_num_requests_waiting", "llmos_classifications_in_progress"]
+    assert all(metric["target"]["type"] == "AverageValue" for metric in metrics)
+    rules = yaml.safe_load(ADAPTER.read_text())["rules"]["custom"]
+    assert sorted(rule["name"]["as"] for rule in rules) == sorted(metric["metric"]["name"] for metric in metrics)
+    for rule in rules:
+        assert re.fullmatch(r"[a-z][a-z0-9_]*", rule["name"]["as"]), "the API has no colons in names"
+        # As the adapter does: a series that is found is named by what `matches` makes of its name.
+        series = rule["seriesQuery"].partition("{")[0]
+        assert re.search(rule["name"]["matches"], series)
     assert not of_kind(overlay("single-node"), "HorizontalPodAutoscaler")
+
+
+def test_the_autoscaler_s_metrics_are_the_work_of_each_pod_and_0_before_its_first_chat(tmp_path):
+    promtool = shutil.which("promtool") or pytest.skip("promtool is not installed (Debian package prometheus)")
+
+    def series(name, pod, values, **labels):
+        labels = {"namespace": "llmos", "pod": pod, "job": "llmos-inference", **labels}
+        return {"series": name + "{" + ", ".join(f'{key}="{value}"' for key, value in labels.items()) + "}", "values": values}
+
+    expected = {"vllm_num_requests_waiting": {"busy": 5, "fresh": 0}, "llmos_classifications_in_progress": {"busy": 7, "fresh": 9}}
+    tests = []
+    for rule in yaml.safe_load(ADAPTER.read_text())["rules"]["custom"]:
+        # What the adapter puts in for the pods of a target.
+        query = rule["metricsQuery"].replace("<<.Series>>", rule["seriesQuery"].partition("{")[0])
+        query = query.replace("<<.LabelMatchers>>", 'namespace="llmos",pod=~"busy|fresh"').replace("<<.GroupBy>>", "pod")
+        samples = [{"labels": f'{{pod="{pod}"}}', "value": value} for pod, value in expected[rule["name"]["as"]].items()]
+        tests.append({"expr": query, "eval_time": "1m", "exp_samples": samples})
+    given = [
+        series("vllm:num_requests_waiting", "busy", "3 3", model_name="a"),
+        series("vllm:num_requests_waiting", "busy", "2 2", model_name="b"),
+        series("vllm:num_requests_waiting", "other", "50 50", model_name="a"),
+        series("llmos_classifications_in_progress", "busy", "7 7"),
+        series("llmos_classifications_in_progress", "fresh", "9 9"),
+        series("llmos_classifications_in_progress", "other", "50 50"),
+    ]
+    file = tmp_path / "adapter_test.yml"
+    file.write_text(yaml.safe_dump({"tests": [{"interval": "1m", "input_series": given, "promql_expr_test": tests}]}))
+    result = subprocess.run([promtool, "test", "rules", file], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_replicas_are_spread_and_share_a_volume_that_several_nodes_mount():
