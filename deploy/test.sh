@@ -20,9 +20,16 @@ if ! command -v promtool >/dev/null; then
     if [ "$(id -u)" -eq 0 ]; then systemctl -q "$@"; else sudo systemctl -q "$@"; fi
   }
   systemd mask prometheus
+  trap 'systemd unmask prometheus' EXIT
   bash deploy/install.sh prometheus
+  trap - EXIT
   systemd unmask prometheus
   systemd disable prometheus
+fi
+# What renders the Kubernetes manifests, where Debian's is new enough for kustomize 5 (Debian 13's is).
+if ! command -v kubectl >/dev/null && ! command -v kustomize >/dev/null; then
+  kubectl=$(apt-cache policy kubernetes-client 2>/dev/null | sed -n 's/^ *Candidate: \([0-9]\)/\1/p')
+  if dpkg --compare-versions "${kubectl:-0}" ge 1.27; then bash deploy/install.sh kubernetes-client; fi
 fi
 if [ -f "$shared/peers/setup.sh" ]; then bash "$shared/peers/setup.sh"; fi
 python=$LLMOS_PEERS/venv/bin/python
