@@ -38,7 +38,7 @@ final class HTTP2Session {
   ///
   /// Throws when the connection cannot go on; what is left to send (a GOAWAY) should still be.
   func receive(_ bytes: UnsafeRawBufferPointer, at now: UInt64) throws(HTTP2SessionError) {
-    guard let base = bytes.baseAddress else { return }
+    guard let base = bytes.baseAddress, !state.isTerminated else { return }
     state.enter(at: now)
     let count = nghttp2_session_mem_recv(
       handle,
@@ -50,10 +50,7 @@ final class HTTP2Session {
       throw HTTP2SessionError(operation: "HTTP/2 receive", number: Int32(count))
     }
     state.checkQueue(nghttp2_session_get_outbound_queue_size(handle))
-    if state.violation != nil, !state.isTerminated {
-      state.isTerminated = true
-      nghttp2_session_terminate_session(handle, HTTP2ErrorCode.enhanceYourCalm.rawValue)
-    }
+    if let violation = state.violation { terminate(.enhanceYourCalm, debug: violation) }
   }
 
   /// Hands frames that are ready to be sent to `body`, until it got `limit` bytes or more.
@@ -67,6 +64,7 @@ final class HTTP2Session {
   {
     var total = 0
     while total < limit {
+      if state.isTerminated, state.sentError != nil { return false }
       var pointer: UnsafePointer<UInt8>?
       state.enter(at: nil)
       let count = nghttp2_session_mem_send(handle, &pointer)
@@ -97,7 +95,10 @@ final class HTTP2Session {
   var wantsWrite: Bool { nghttp2_session_want_write(handle) != 0 }
 
   /// Whether the connection has nothing left to do and is to be closed.
-  var isFinished: Bool { !wantsWrite && nghttp2_session_want_read(handle) == 0 }
+  var isFinished: Bool {
+    if state.isTerminated { return state.sentError != nil }
+    return !wantsWrite && nghttp2_session_want_read(handle) == 0
+  }
 
   /// Which limit the peer broke; the session then ends with ENHANCE_YOUR_CALM.
   var violation: String? { state.violation }
@@ -228,6 +229,18 @@ final class HTTP2Session {
   /// Ends the connection at once: after a GOAWAY nothing is read or sent.
   func terminate(_ code: HTTP2ErrorCode) {
     nghttp2_session_terminate_session(handle, code.rawValue)
+  }
+
+  /// Ends the connection at once because of an error, which the GOAWAY's debug data names.
+  ///
+  /// nghttp2's own end of a session takes no debug data: here the session stops by itself.
+  func terminate(_ error: HTTP2ErrorCode, debug: String) {
+    guard !state.isTerminated else { return }
+    state.isTerminated = true
+    let last = nghttp2_session_get_last_proc_stream_id(handle)
+    let none = UInt8(NGHTTP2_FLAG_NONE.rawValue)
+    let debug = Array(debug.utf8)
+    nghttp2_submit_goaway(handle, none, last, error.rawValue, debug, debug.count)
   }
 
   // MARK: Private

@@ -20,6 +20,7 @@ final class HTTP2SessionState {
   private var isEntered = false
   private var idleFrames: TokenBucket
   private var earlyResets: TokenBucket
+  private var pings: PingStrikes?
   /// Scratch for header lists, kept to save allocations.
   private var text: [UInt8] = []
   private var pairs: [nghttp2_nv] = []
@@ -29,6 +30,7 @@ final class HTTP2SessionState {
     self.limits = limits
     idleFrames = TokenBucket(limits.idleFrames)
     earlyResets = TokenBucket(limits.earlyResets)
+    pings = limits.pings.map(PingStrikes.init)
   }
 
   func enter(at now: UInt64?) {
@@ -105,6 +107,9 @@ final class HTTP2SessionState {
         events.append(.pong)
       } else {
         charge(&idleFrames, "PING frames")
+        if pings?.ping(at: now, hasCalls: !streams.isEmpty) == false {
+          violate(PingStrikes.debugData)
+        }
       }
     case NGHTTP2_PRIORITY.rawValue: charge(&idleFrames, "PRIORITY frames")
     case NGHTTP2_GOAWAY.rawValue:
@@ -158,8 +163,8 @@ final class HTTP2SessionState {
   /// Notes how many frames wait to be sent: answers to a client that asks and does not read pile
   /// up.
   func checkQueue(_ frames: Int) {
-    guard role == .server, frames > limits.queuedFrames, violation == nil else { return }
-    violation = "too many frames that it does not read"
+    guard role == .server, frames > limits.queuedFrames else { return }
+    violate("too many frames that it does not read")
   }
 
   func closed(_ id: Int32, _ code: UInt32) {
@@ -177,8 +182,12 @@ final class HTTP2SessionState {
   }
 
   private func charge(_ bucket: inout TokenBucket, _ what: String) {
-    guard !bucket.take(at: now), violation == nil else { return }
-    violation = "too many \(what)"
+    if !bucket.take(at: now) { violate("too many \(what)") }
+  }
+
+  /// Notes which limit the peer broke; the first one counts.
+  private func violate(_ reason: String) {
+    if violation == nil { violation = reason }
   }
 
   // MARK: Sent frames
@@ -203,7 +212,9 @@ final class HTTP2SessionState {
       }
       return
     }
-    guard type == NGHTTP2_HEADERS.rawValue || type == NGHTTP2_DATA.rawValue,
+    guard type == NGHTTP2_HEADERS.rawValue || type == NGHTTP2_DATA.rawValue else { return }
+    pings?.sentData()
+    guard
       UInt32(frame.hd.flags) & NGHTTP2_FLAG_END_STREAM.rawValue != 0,
       role == .server, let stream = streams[id], !stream.receivedEnd, !stream.isReset
     else { return }

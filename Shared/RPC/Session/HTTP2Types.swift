@@ -71,6 +71,8 @@ struct HTTP2SessionLimits: Sendable {
   /// Streams that the peer resets before a response began, that it makes us reset by errors, and
   /// that it opens above the limit: burst and rate per second.
   var earlyResets = (burst: 1_000.0, perSecond: 100.0)
+  /// When PINGs come too often (gRFC A8); nil when only `idleFrames` bounds them.
+  var pings: PingStrikes.Limits?
   /// Frames that may wait to be sent because the peer does not read.
   var queuedFrames = 10_000
   /// Resets of any stream, nghttp2's own limit: burst and rate per second.

@@ -12,6 +12,8 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
 
   /// The longest wait for the peer to take the last bytes and close its side.
   private static let lingerTimeout = TimeAmount.seconds(5)
+  /// The same for a peer that broke a rule.
+  private static let errorLingerTimeout = TimeAmount.seconds(1)
   /// Bytes handed to the channel in one write.
   private static let writeBytes = 64 * 1024
 
@@ -52,6 +54,17 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
   ///
   /// Called once.
   func connectionClosed() {}
+
+  /// The connection reads and sends nothing more; its socket may linger for a while.
+  ///
+  /// Called at most once, before `connectionClosed` or not at all.
+  func connectionEnding() {}
+
+  /// Whether a peer that broke a rule gets the time to read why.
+  ///
+  /// Without it, a close while the peer's bytes are unread resets the connection, and the GOAWAY
+  /// is lost with what else the peer's system has not handed over.
+  var lingersAfterError: Bool { false }
 
   /// The socket is connected, and with TLS the handshake is next.
   func connectionActive() {}
@@ -109,17 +122,28 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
     if !isClosed, !isEnding, session.isFinished, closesWhenFinished { end(context) }
   }
 
+  /// Closes the connection because of what the peer did, after what is ready to be sent.
+  func giveUp(reason: String) {
+    eventLoop.assertInEventLoop()
+    guard !isClosed, !isEnding else { return }
+    guard lingersAfterError else { return close(reason: reason) }
+    if closeReason == nil { closeReason = reason }
+    flush()
+    if !isClosed, !isEnding, let context { end(context) }
+  }
+
   /// Closes the connection of a session that has nothing left to do.
   private func end(_ context: ChannelHandlerContext) {
     isEnding = true
-    if let error = session.sentError {
-      if closeReason == nil { closeReason = Self.reason(error) }
-      return context.close(promise: nil)
-    }
+    let error = session.sentError
+    if let error, closeReason == nil { closeReason = Self.reason(error) }
+    if error != nil, !lingersAfterError { return context.close(promise: nil) }
+    connectionEnding()
     // The session is through, the socket may not be: to close it now would drop what it has not
     // sent, and, if the peer still sends, even what the peer has not read.
     context.close(mode: .output, promise: nil)
-    lingerTimer = eventLoop.scheduleTask(in: Self.lingerTimeout) {
+    let timeout = closeReason == nil ? Self.lingerTimeout : Self.errorLingerTimeout
+    lingerTimer = eventLoop.scheduleTask(in: timeout) {
       self.context?.close(promise: nil)
     }
   }
@@ -189,11 +213,11 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
       if let violation = session.violation {
         // Not only after the GOAWAY is sent: the peer may not read.
         isReading = false
-        close(reason: violation)
+        giveUp(reason: violation)
       }
     } catch {
       isReading = false
-      close(reason: error.description)
+      giveUp(reason: error.description)
     }
   }
 

@@ -1,4 +1,5 @@
 public import Logging
+import NIOCore
 public import NIOSSL
 
 /// How a server listens and what it lets clients do.
@@ -35,10 +36,23 @@ public struct ServerConfiguration: Sendable {
   public var keepaliveInterval: Duration = .seconds(300)
   /// The time it has to give that sign.
   public var keepaliveTimeout: Duration = .seconds(20)
+  /// The least time between two PINGs of a client while the server sends nothing (gRFC A8); more
+  /// than two that come earlier end the connection with `too_many_pings`.
+  public var minPingInterval: Duration = .seconds(300)
+  /// Whether a client without calls may send PINGs at that interval; else one in two hours.
+  public var permitsPingsWithoutCalls = false
+  /// The age at which a connection is drained (gRFC A9), give or take a tenth; nil for none.
+  public var maxConnectionAge: Duration?
+  /// The time that calls then have before they are cancelled; nil for any.
+  public var maxConnectionAgeGrace: Duration?
+  /// The time without a call after which a connection is drained (gRFC A9); nil for none.
+  public var maxConnectionIdle: Duration?
   /// Resets of streams before their response that a client may send at once.
   public var earlyResetBurst = 1_000
   /// And the same per second in the long run.
   public var earlyResetsPerSecond = 100
+  /// What ages of connections are varied with.
+  var random = RandomSource.system
   /// Called on the event loop after each call; must not block.
   public var onCallEnd: (@Sendable (ServerCallRecord) -> Void)?
   /// Called on the event loop for each call that reaches no handler, such as one of an unknown
@@ -66,7 +80,19 @@ public struct ServerConfiguration: Sendable {
     limits.writeHighBytes = writeBufferBytes
     limits.writeLowBytes = writeBufferBytes / 4
     limits.earlyResets = (Double(earlyResetBurst), Double(earlyResetsPerSecond))
+    limits.pings = PingStrikes.Limits(
+      interval: UInt64(max(0, minPingInterval.clampedNanoseconds)),
+      withoutCalls: permitsPingsWithoutCalls
+    )
     return limits
+  }
+
+  var lifetimeLimits: ConnectionLifetime.Limits {
+    ConnectionLifetime.Limits(
+      age: maxConnectionAge.map { TimeAmount($0) },
+      ageGrace: maxConnectionAgeGrace.map { TimeAmount($0) },
+      idle: maxConnectionIdle.map { TimeAmount($0) }
+    )
   }
 }
 

@@ -41,6 +41,10 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
   private var keepaliveTimer: Scheduled<Void>?
   private var lastRead: NIODeadline
   private var isPingOutstanding = false
+  /// From the client's SETTINGS on.
+  private var lifetime: ConnectionLifetime?
+  private var lifetimeTimer: Scheduled<Void>?
+  private var hasEnded = false
 
   init(
     core: ServerCore,
@@ -77,10 +81,20 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     close(reason: "TLS: the client did not agree on h2")
   }
 
+  override var lingersAfterError: Bool { true }
+
   override func connectionClosed() {
+    connectionEnding()
+    core.removed(self)
+  }
+
+  override func connectionEnding() {
+    guard !hasEnded else { return }
+    hasEnded = true
     handshakeTimer?.cancel()
     drainTimer?.cancel()
     keepaliveTimer?.cancel()
+    lifetimeTimer?.cancel()
     let reason = closeReason ?? ""
     if let violation = session.violation {
       core.logger.warning(
@@ -97,7 +111,6 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     let lost = calls.sorted { $0.key < $1.key }.map(\.value)
     calls = [:]
     for call in lost { call.lost(RPCError(.cancelled, "the connection is gone: \(reason)")) }
-    core.removed(self)
   }
 
   override var closesWhenFinished: Bool {
@@ -132,17 +145,43 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
   }
 
   /// Ends every call with UNAVAILABLE, and the connection: another server may take the call.
-  func cancelAll() {
+  func cancelAll(reason: String = "the server is shutting down") {
     guard !isClosed else { return }
     phase = .closing
     for (_, call) in calls.sorted(by: { $0.key < $1.key }) {
-      call.fail(RPCError(.unavailable, "the server is shutting down"))
+      call.fail(RPCError(.unavailable, reason))
     }
     session.submitGoAway()
     setNeedsFlush()
     drainTimer?.cancel()
-    drainTimer = eventLoop.scheduleTask(in: Self.lingerTimeout) {
-      self.close(reason: "the server is shutting down")
+    drainTimer = eventLoop.scheduleTask(in: Self.lingerTimeout) { self.close(reason: reason) }
+  }
+
+  private func startLifetime() {
+    let limits = core.configuration.lifetimeLimits
+    lifetime = ConnectionLifetime(
+      limits,
+      at: eventLoop.now,
+      jitter: core.configuration.random.number(in: -1...1)
+    )
+    scheduleLifetime()
+  }
+
+  private func scheduleLifetime() {
+    guard let next = lifetime?.nextCheck(after: eventLoop.now) else { return }
+    lifetimeTimer = eventLoop.scheduleTask(deadline: next) {
+      guard !self.isClosed, !self.hasEnded else { return }
+      switch self.lifetime?.check(at: self.eventLoop.now) {
+      case .drain(let reason):
+        self.core.logger.debug(
+          "connection drains",
+          metadata: ["peer": "\(self.remoteAddress)", "reason": "\(reason)"]
+        )
+        self.beginDrain()
+      case .cancel(let reason): self.cancelAll(reason: reason)
+      case nil: break
+      }
+      self.scheduleLifetime()
     }
   }
 
@@ -201,6 +240,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
       phase = .open
       handshakeTimer?.cancel()
       startKeepalive()
+      startLifetime()
     case .pong: nameLastStream()
     case .unsent: break
     case .goAway: break
@@ -252,6 +292,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
       )
     )
     calls[stream] = call
+    lifetime?.callBegan()
     call.start()
     return call
   }
@@ -315,11 +356,13 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     since start: NIODeadline
   ) {
     calls[stream] = nil
+    let now = eventLoop.now
+    if calls.isEmpty { lifetime?.becameIdle(at: now) }
     core.configuration.onCallEnd?(
       ServerCallRecord(
         method: method,
         status: error?.code ?? .ok,
-        duration: .nanoseconds((eventLoop.now - start).nanoseconds)
+        duration: .nanoseconds((now - start).nanoseconds)
       )
     )
   }
