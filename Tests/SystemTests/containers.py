@@ -24,12 +24,12 @@ class Engine:
     """podman or docker, as deploy/images/engine.sh sets it up on this machine."""
 
     def __init__(self):
-        script = 'source deploy/images/engine.sh; choose_engine; echo "$engine"; echo "${CONTAINERS_CONF:-}"'
+        script = 'source deploy/images/engine.sh; choose_engine; echo "$engine"; env | grep ^CONTAINERS_CONF || true'
         result = run("bash", "-euc", script, check=False)
         if result.returncode != 0:
             pytest.skip(result.stderr.strip())
-        self.tool, configuration = result.stdout.split("\n")[:2]
-        self.environment = {**os.environ, **({"CONTAINERS_CONF": configuration} if configuration else {})}
+        self.tool, *configuration = result.stdout.splitlines()
+        self.environment = {**os.environ, **dict(line.split("=", 1) for line in configuration)}
 
     def __call__(self, *arguments, check=True):
         return run(self.tool, *arguments, check=check, env=self.environment)
