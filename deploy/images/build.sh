@@ -13,16 +13,20 @@
 #
 # Safe to run twice. Prints the size of each image.
 set -euo pipefail
+caller=$PWD
 cd "$(dirname "$0")/../.."
 source deploy/images/engine.sh
 
 tool='' tag='' registry=localhost base='' executables='' scratch=.build/images services=()
 while [ $# -gt 0 ]; do
   case $1 in
-    -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" | sed '$d'; exit 0 ;;
+    -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' deploy/images/build.sh | sed '$d'; exit 0 ;;
     --tool | --tag | --registry | --base | --executables | --scratch)
       [ $# -gt 1 ] || { echo "build.sh: $1 needs a value" >&2; exit 2; }
-      declare "${1#--}=$2"
+      case $1 in
+        --executables | --scratch) declare "${1#--}=$(from_caller "$2")" ;;
+        *) declare "${1#--}=$2" ;;
+      esac
       shift
       ;;
     gateway | tokenizer | inference | training | data | cli) services+=("$1") ;;
@@ -96,18 +100,24 @@ package_of() {
 # link_openblas PROGRAM LIBRARY FILE: a library with the routines that the program calls, from the archive beside LIBRARY.
 # The whole one has LAPACK too, which nothing here calls, and needs Fortran's runtime for it: 14 MB.
 link_openblas() {
-  local routines
-  mapfile -t routines < <(nm -D --undefined-only "$1" | awk '$2 ~ /^(cblas|openblas)_/ {print "-Wl,-u," $2}')
+  local symbols routines
+  symbols=$(nm -D --undefined-only "$1")
+  mapfile -t routines < <(awk '$2 ~ /^(cblas|openblas)_/ {print "-Wl,-u," $2}' <<<"$symbols")
   gcc -shared -s -Wl,-soname,"${3##*/}" "${routines[@]}" -Wl,--gc-sections -o "$3" \
     "$(dirname "$(realpath "$2")")/libopenblas.a" -lm -lpthread
 }
 
 # add_program SERVICE PROGRAM: the executable without symbols, and the libraries it needs beyond the base's.
 add_program() {
-  local folder=$context/$1 libraries library package
+  local folder=$context/$1 libraries needed library package
   libraries=$folder/usr/lib/$(uname -m)-linux-gnu
   mkdir -p "$folder/usr/bin" "$libraries" "$folder/var/lib/dpkg/status.d"
   strip -o "$folder/usr/bin/$2" "$executables/$2"
+  needed=$(ldd "$executables/$2") || { echo "build.sh: ldd cannot read $executables/$2: $needed" >&2; return 1; }
+  if [[ $needed == *"not found"* ]]; then
+    printf 'build.sh: this machine lacks libraries of %s:\n%s\n' "$executables/$2" "$(grep 'not found' <<<"$needed")" >&2
+    return 1
+  fi
   while read -r library; do
     package=$(package_of "$library")
     [[ " $base_packages " != *" $package "* ]] || continue
@@ -120,7 +130,7 @@ add_program() {
     # For scanners of images, and the licence.
     dpkg-query -s "$package" >"$folder/var/lib/dpkg/status.d/$package"
     install -D -m 644 "/usr/share/doc/$package/copyright" "$folder/usr/share/doc/$package/copyright"
-  done < <(ldd "$executables/$2" | awk '$2 == "=>" {print $3}')
+  done < <(awk '$2 == "=>" {print $3}' <<<"$needed")
 }
 
 rm -rf "$context"
