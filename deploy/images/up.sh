@@ -17,6 +17,7 @@
 #
 # Safe to run twice: what runs stays as it is.
 set -euo pipefail
+caller=$PWD
 cd "$(dirname "$0")/../.."
 source deploy/images/engine.sh
 
@@ -24,12 +25,12 @@ tool='' tag=0.1.0 registry=localhost project=llmos replicas=2 listen=127.0.0.1 p
 stop=false remove_data=false
 while [ $# -gt 0 ]; do
   case $1 in
-    -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" | sed '$d'; exit 0 ;;
+    -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' deploy/images/up.sh | sed '$d'; exit 0 ;;
     --stop) stop=true ;;
     --remove-data) remove_data=true ;;
     --tool | --tag | --registry | --project | --replicas | --listen | --port | --models)
       [ $# -gt 1 ] || { echo "up.sh: $1 needs a value" >&2; exit 2; }
-      declare "${1#--}=$2"
+      if [ "$1" = --models ]; then models=$(from_caller "$2"); else declare "${1#--}=$2"; fi
       shift
       ;;
     *) echo "up.sh: unknown argument $1" >&2; exit 2 ;;
@@ -50,22 +51,41 @@ if $stop; then
   exit 0
 fi
 
-# run NAME SERVICE ARGUMENT...: starts a container unless it runs, and waits until the service is ready.
+# As long as the images' health checks give the data service, which imports the models of a first start before it listens.
+wait_seconds_max=900
+# From here on, those who wait are told for what.
+quiet_seconds=5
+
+# state NAME: whether the container runs, and how often it was started again.
+state() { "$engine" container inspect -f '{{.State.Running}} {{.RestartCount}}' "$1" 2>/dev/null; }
+
+# run NAME SERVICE ARGUMENT...: starts a container unless it runs, and waits until the service is ready or ends.
 run() {
-  local name=$project-$1 service=$2 waited=0
+  local name=$project-$1 service=$2 running said=false
   shift 2
-  if [ "$("$engine" container inspect -f '{{.State.Running}}' "$name" 2>/dev/null)" != true ]; then
+  running=$(state "$name" || true)
+  if [[ $running != true* ]]; then
+    running='true 0'
     "$engine" rm -f "$name" >/dev/null 2>&1 || true
     "$engine" run --detach --name "$name" --label "$label" --network "$project" --network-alias "$service" \
       --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges --pids-limit 512 --restart unless-stopped \
       "$@" "$registry/llmos-$service:$tag" >/dev/null 2>"$errors" || { cat "$errors" >&2; exit 1; }
   fi
+  SECONDS=0
   until "$engine" exec "$name" "/usr/bin/llmos-$service" --healthcheck >"$errors" 2>&1; do
-    waited=$((waited + 1))
-    if [ $waited -gt 150 ]; then
-      cat "$errors" >&2
+    if [ "$(state "$name")" != "$running" ]; then
+      echo "up.sh: $name ended before it was ready; it says:" >&2
       "$engine" logs --tail 20 "$name" >&2
       exit 1
+    fi
+    if [ $SECONDS -ge $wait_seconds_max ]; then
+      echo "up.sh: $name is not ready after $SECONDS s: $(tail -n 1 "$errors")" >&2
+      exit 1
+    fi
+    if ! $said && [ $SECONDS -ge $quiet_seconds ]; then
+      said=true
+      echo "waiting for $name: $(tail -n 1 "$errors")" >&2
+      [ "$service" != data ] || echo "  it imports the models of $models before it is ready, the first time" >&2
     fi
     sleep 0.2
   done
@@ -74,7 +94,12 @@ run() {
 
 errors=$(mktemp)
 trap 'rm -f "$errors"' EXIT
-"$engine" network inspect "$project" >/dev/null 2>&1 || "$engine" network create --label "$label" "$project" >/dev/null
+if owner=$("$engine" network inspect -f '{{index .Labels "io.llmos.project"}}' "$project" 2>/dev/null); then
+  # Its other containers might have the names of ours.
+  [ "$owner" = "$project" ] || { echo "up.sh: the network $project is not of this script; --project gives it another name" >&2; exit 1; }
+else
+  "$engine" network create --label "$label" "$project" >/dev/null
+fi
 data=$project-data:/var/lib/llmos/data
 run data data --memory 2g -v "$data" -v "$(realpath "$models"):/models:ro" -e LLMOS_DEMO_MODELS=/models
 run tokenizer tokenizer --memory 1g -v "$data:ro"
