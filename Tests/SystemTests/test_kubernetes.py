@@ -453,3 +453,10 @@ def test_pods_that_run_already_stay_as_they_are(engine, pods):
     before = engine.inspect("container", f"{PROJECT}-gateway-gateway")["Id"]
     assert play("--tag", NAME).splitlines()[-1].endswith(pods)
     assert engine.inspect("container", f"{PROJECT}-gateway-gateway")["Id"] == before
+
+
+def test_what_a_start_that_failed_has_left_is_replaced_by_the_next(engine, pods):
+    engine("pod", "rm", "-f", f"{PROJECT}-gateway")
+    engine("pod", "stop", f"{PROJECT}-training")
+    url = play("--tag", NAME, "--port", "0").splitlines()[-1].rpartition(" ")[2]
+    assert requests.get(f"{url}/v1/models", timeout=60).json()["data"]

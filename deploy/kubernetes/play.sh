@@ -15,18 +15,19 @@
 #
 # Needs kubectl (or kustomize) and, for $PYTHON (default: python3), PyYAML. Safe to run twice: what runs stays as it is.
 set -euo pipefail
+caller=$PWD
 cd "$(dirname "$0")/../.."
 source deploy/images/engine.sh
 
 overlay=single-node tag=0.1.0 registry=localhost project=llmos port=8080 models=deploy/models stop=false remove_data=false
 while [ $# -gt 0 ]; do
   case $1 in
-    -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" | sed '$d'; exit 0 ;;
+    -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' deploy/kubernetes/play.sh | sed '$d'; exit 0 ;;
     --stop) stop=true ;;
     --remove-data) remove_data=true ;;
     --overlay | --tag | --registry | --project | --port | --models)
       [ $# -gt 1 ] || { echo "play.sh: $1 needs a value" >&2; exit 2; }
-      declare "${1#--}=$2"
+      if [ "$1" = --models ]; then models=$(from_caller "$2"); else declare "${1#--}=$2"; fi
       shift
       ;;
     *) echo "play.sh: unknown argument $1" >&2; exit 2 ;;
@@ -35,13 +36,19 @@ while [ $# -gt 0 ]; do
 done
 choose_engine podman
 label=io.llmos.project=$project
-mapfile -t running < <(podman pod ps -q --filter "label=$label")
+services=(data tokenizer inference training gateway)
+
+# Whatever state the pods are in.
+remove_pods() {
+  local pods
+  mapfile -t pods < <(podman pod ps -q --filter "label=$label")
+  [ ${#pods[@]} -gt 0 ] || return 0
+  podman pod stop -t 15 "${pods[@]}" >/dev/null || true
+  podman pod rm -f "${pods[@]}" >/dev/null
+}
 
 if $stop; then
-  if [ ${#running[@]} -gt 0 ]; then
-    podman pod stop -t 15 "${running[@]}" >/dev/null
-    podman pod rm -f "${running[@]}" >/dev/null
-  fi
+  remove_pods
   podman network rm "$project" >/dev/null 2>&1 || true
   if $remove_data; then
     podman volume rm -f "$project-data" "$project-models" "training-$project-training-0" >/dev/null
@@ -49,7 +56,11 @@ if $stop; then
   exit 0
 fi
 
-if [ ${#running[@]} -eq 0 ]; then
+running=$(podman pod ps --filter "label=$label" --filter status=running --format '{{.Name}}')
+missing=$(for service in "${services[@]}"; do grep -qxF "$project-$service" <<<"$running" || echo "$service"; done)
+if [ -n "$missing" ]; then
+  # What an earlier start that failed has left.
+  remove_pods
   # The image of pods that podman makes for itself needs it.
   command -v catatonit >/dev/null || [ -x /usr/libexec/podman/catatonit ] || bash deploy/install.sh catatonit
   if command -v kubectl >/dev/null; then render=(kubectl kustomize); else render=(kustomize build); fi
@@ -66,7 +77,7 @@ if [ ${#running[@]} -eq 0 ]; then
   podman play kube --network "$project" "$folder/pods.yaml" >"$folder/log" 2>&1 || { cat "$folder/log" >&2; exit 1; }
 fi
 
-for service in data tokenizer inference training gateway; do
+for service in "${services[@]}"; do
   waited=0
   until reason=$(podman exec "$project-$service-$service" "/usr/bin/llmos-$service" --healthcheck 2>&1); do
     waited=$((waited + 1))
