@@ -196,6 +196,7 @@ def test_folders_are_those_that_the_caller_sees(tool_machine, tmp_path):
     (tmp_path / "mine").mkdir()
     assert tool_machine.run(IMAGES / "up.sh", "--models", "mine", cwd=tmp_path).returncode == 0
     assert f"{tmp_path}/mine:/models:ro" in (tool_machine.home / "calls").read_text()
+    assert f"there is no folder {tmp_path}/yours" in tool_machine.run(IMAGES / "up.sh", "--models", "yours", cwd=tmp_path).stderr
 
 
 def test_scripts_explain_themselves_wherever_they_are_called(machine):

@@ -2,6 +2,7 @@
 # Sourced by the scripts that run containers: chooses the tool and fits podman to what this machine allows.
 #
 #   choose_engine [TOOL]   sets `engine` to TOOL, or to the first of podman, docker (and buildah, with BUILD=1) that works
+#   await_ready ...        waits until the service in a container is ready
 #
 # Where root may not raise limits, or control groups are half version 1 and half 2, podman's defaults cannot start a
 # container. Then, and only then, this file gives podman a configuration for this process and its children: runc instead
@@ -89,3 +90,35 @@ knows_overrides() {
 
 # from_caller PATH: as seen from the folder where the script was called, before it went to the project's: $caller.
 from_caller() { (cd "${caller:?}" && realpath -ms -- "$1"); }
+
+# As long as the images' health checks give the data service, which imports the models of a first start before it listens.
+wait_seconds_max=900
+# From here on, those who wait are told for what.
+quiet_seconds=5
+
+# state_of CONTAINER: whether it runs, and how often it was started again; nothing if there is none.
+state_of() { "$engine" container inspect -f '{{.State.Running}} {{.RestartCount}}' "$1" 2>/dev/null || true; }
+
+# await_ready CONTAINER SERVICE STATE MODELS: returns when the service is ready, or with an error when the container's state is
+# another one than that given: it ended then. MODELS is the folder that the data service imports.
+await_ready() {
+  local reason said=false
+  SECONDS=0
+  until reason=$("$engine" exec "$1" "/usr/bin/llmos-$2" --healthcheck 2>&1); do
+    if [ "$(state_of "$1")" != "$3" ]; then
+      echo "$1 ended before it was ready; it says:" >&2
+      "$engine" logs --tail 20 "$1" >&2
+      return 1
+    fi
+    if [ $SECONDS -ge $wait_seconds_max ]; then
+      echo "$1 is not ready after $SECONDS s: ${reason##*$'\n'}" >&2
+      return 1
+    fi
+    if ! $said && [ $SECONDS -ge $quiet_seconds ]; then
+      said=true
+      echo "waiting for $1: ${reason##*$'\n'}" >&2
+      [ "$2" != data ] || echo "  it imports the models of $4 before it is ready, the first time" >&2
+    fi
+    sleep 0.2
+  done
+}

@@ -51,19 +51,11 @@ if $stop; then
   exit 0
 fi
 
-# As long as the images' health checks give the data service, which imports the models of a first start before it listens.
-wait_seconds_max=900
-# From here on, those who wait are told for what.
-quiet_seconds=5
-
-# state NAME: whether the container runs, and how often it was started again.
-state() { "$engine" container inspect -f '{{.State.Running}} {{.RestartCount}}' "$1" 2>/dev/null; }
-
 # run NAME SERVICE ARGUMENT...: starts a container unless it runs, and waits until the service is ready or ends.
 run() {
-  local name=$project-$1 service=$2 running said=false
+  local name=$project-$1 service=$2 running
   shift 2
-  running=$(state "$name" || true)
+  running=$(state_of "$name")
   if [[ $running != true* ]]; then
     running='true 0'
     "$engine" rm -f "$name" >/dev/null 2>&1 || true
@@ -71,27 +63,11 @@ run() {
       --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges --pids-limit 512 --restart unless-stopped \
       "$@" "$registry/llmos-$service:$tag" >/dev/null 2>"$errors" || { cat "$errors" >&2; exit 1; }
   fi
-  SECONDS=0
-  until "$engine" exec "$name" "/usr/bin/llmos-$service" --healthcheck >"$errors" 2>&1; do
-    if [ "$(state "$name")" != "$running" ]; then
-      echo "up.sh: $name ended before it was ready; it says:" >&2
-      "$engine" logs --tail 20 "$name" >&2
-      exit 1
-    fi
-    if [ $SECONDS -ge $wait_seconds_max ]; then
-      echo "up.sh: $name is not ready after $SECONDS s: $(tail -n 1 "$errors")" >&2
-      exit 1
-    fi
-    if ! $said && [ $SECONDS -ge $quiet_seconds ]; then
-      said=true
-      echo "waiting for $name: $(tail -n 1 "$errors")" >&2
-      [ "$service" != data ] || echo "  it imports the models of $models before it is ready, the first time" >&2
-    fi
-    sleep 0.2
-  done
+  await_ready "$name" "$service" "$running" "$models"
   printf '%-24s ready\n' "$name"
 }
 
+[ -d "$models" ] || { echo "up.sh: there is no folder $models" >&2; exit 1; }
 errors=$(mktemp)
 trap 'rm -f "$errors"' EXIT
 if owner=$("$engine" network inspect -f '{{index .Labels "io.llmos.project"}}' "$project" 2>/dev/null); then

@@ -78,16 +78,8 @@ if [ -n "$missing" ]; then
 fi
 
 for service in "${services[@]}"; do
-  waited=0
-  until reason=$(podman exec "$project-$service-$service" "/usr/bin/llmos-$service" --healthcheck 2>&1); do
-    waited=$((waited + 1))
-    if [ $waited -gt 150 ]; then
-      echo "$reason" >&2
-      podman logs --tail 20 "$project-$service-$service" >&2
-      exit 1
-    fi
-    sleep 0.2
-  done
+  container=$project-$service-$service
+  await_ready "$container" "$service" "$(state_of "$container")" "$models"
   printf '%-24s ready\n' "$project-$service"
 done
 echo "the API is at http://$(podman port "$project-gateway-gateway" 8080/tcp | head -n 1)"
