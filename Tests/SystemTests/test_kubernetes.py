@@ -39,8 +39,8 @@ def kustomize():
         found = re.search(r"Kustomize Version: v(\d+)", version)
         if found and int(found.group(1)) >= 5:
             return ["kubectl", "kustomize"]
-    pytest.skip("neither kustomize nor kubectl 1.27 or newer is installed, and neither PyPI nor Debian 12 has one (Debian 13 "
-                "has: kubernetes-client); see https://kubernetes.io/docs/tasks/tools")
+    pytest.skip("neither kustomize nor kubectl 1.27 or newer is installed; Debian 12 and PyPI have none (Debian 13 has: "
+                "kubernetes-client); see https://kubernetes.io/docs/tasks/tools")
 
 
 def render(folder):
