@@ -41,6 +41,7 @@ func tests(_ module: String, _ dependencies: [Target.Dependency] = []) -> Target
 let system: [Target] = [
   .systemLibrary(name: "CNghttp2", path: "Shared/System/CNghttp2", pkgConfig: "libnghttp2"),
   .systemLibrary(name: "CProtobufC", path: "Shared/System/CProtobufC", pkgConfig: "libprotobuf-c"),
+  .systemLibrary(name: "CZlib", path: "Shared/System/CZlib", pkgConfig: "zlib"),
   .systemLibrary(name: "COpenBLAS", path: "Shared/System/COpenBLAS", pkgConfig: "openblas"),
 ]
 
@@ -117,6 +118,7 @@ let wire: [Target] = [
     "RPC",
     [
       "CNghttp2",
+      "CZlib",
       .product(name: "Logging", package: "swift-log"),
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOPosix", package: "swift-nio"),

@@ -52,7 +52,10 @@ final class ClientCall: StreamPort, @unchecked Sendable {
     deadline = [own, Deadline.current].compactMap { $0 }.min()
     readyDeadline = options.readyTimeout.map { .after($0, on: loop) }
     waitsForConnection = options.readyTimeout != nil
-    inbox = MessageInbox(windowBytes: core.configuration.streamWindowBytes)
+    inbox = MessageInbox(
+      windowBytes: core.configuration.streamWindowBytes,
+      maxMessageBytes: core.configuration.maxMessageBytes
+    )
     outbox = MessageOutbox(highBytes: core.configuration.writeBufferBytes)
     replay = ReplayBuffer(limit: core.configuration.retryBufferBytes)
   }

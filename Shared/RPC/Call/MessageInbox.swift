@@ -8,19 +8,19 @@ import Synchronization
 /// consumer slows the sender: at most one stream window of messages, and one partial message, wait.
 final class MessageInbox: Sendable {
   private enum Taken {
-    case message(ArraySlice<UInt8>)
+    case message(ReceivedMessage)
     case end
     case failed(RPCError)
     case cancelled
   }
 
   private struct Message {
-    let bytes: ArraySlice<UInt8>
+    let content: ReceivedMessage
     /// Bytes of window that it holds.
     let credit: Int
 
     /// What it counts towards the connection's budget: empty messages take memory too.
-    var cost: Int { bytes.count + MessageInbox.entryBytes }
+    var cost: Int { content.bytes.count + MessageInbox.entryBytes }
   }
 
   private struct State {
@@ -37,14 +37,17 @@ final class MessageInbox: Sendable {
   private let creditThreshold: Int
   /// Counts the messages that wait; nil: the window alone bounds them.
   private let budget: ByteBudget?
+  /// The largest message after decompression.
+  private let maxMessageBytes: Int
   private let state = Mutex(State())
 
   /// What a message that waits takes beside its bytes.
   private static let entryBytes = 64
 
-  init(windowBytes: Int, budget: ByteBudget? = nil) {
+  init(windowBytes: Int, maxMessageBytes: Int, budget: ByteBudget? = nil) {
     creditThreshold = max(1, windowBytes / 8)
     self.budget = budget
+    self.maxMessageBytes = maxMessageBytes
   }
 
   // MARK: The loop's side
@@ -55,22 +58,22 @@ final class MessageInbox: Sendable {
   }
 
   /// Hands over a message, whose bytes were noted before.
-  func push(_ bytes: ArraySlice<UInt8>) {
+  func push(_ message: ReceivedMessage) {
     let waiter = state.withLock { state -> UnsafeContinuation<Taken, Never>? in
       guard state.end == nil else { return nil }
-      let credit = min(state.partialCredit, bytes.count + MessageFraming.prefixBytes)
+      let credit = min(state.partialCredit, message.bytes.count + MessageFraming.prefixBytes)
       state.partialCredit -= credit
       if let waiter = state.waiter {
         state.waiter = nil
         state.owed += credit
         return waiter
       }
-      let message = Message(bytes: bytes, credit: credit)
-      budget?.add(message.cost)
-      state.queue.append(message)
+      let waiting = Message(content: message, credit: credit)
+      budget?.add(waiting.cost)
+      state.queue.append(waiting)
       return nil
     }
-    waiter?.resume(returning: .message(bytes))
+    waiter?.resume(returning: .message(message))
   }
 
   /// Window to give back now: what was consumed, and, while the consumer waits, the bytes of the
@@ -115,7 +118,7 @@ final class MessageInbox: Sendable {
 
   // MARK: The consumer's side
 
-  /// The next message, or nil after the last.
+  /// The next message, decompressed, or nil after the last.
   ///
   /// One task at a time may wait.
   func next(
@@ -132,7 +135,7 @@ final class MessageInbox: Sendable {
       }
     }
     switch taken {
-    case .message(let bytes): return bytes
+    case .message(let message): return try message.plain(maxBytes: maxMessageBytes)
     case .end: return nil
     case .failed(let error): throw error
     case .cancelled, nil:
@@ -146,10 +149,10 @@ final class MessageInbox: Sendable {
       guard let message = pop(&state) else { return (state.end, 0) }
       state.owed += message.credit
       guard state.owed >= creditThreshold, state.end == nil else {
-        return (.message(message.bytes), 0)
+        return (.message(message.content), 0)
       }
       defer { state.owed = 0 }
-      return (.message(message.bytes), state.owed)
+      return (.message(message.content), state.owed)
     }
     giveBack(credit, to: port)
     return taken
@@ -166,7 +169,7 @@ final class MessageInbox: Sendable {
       precondition(state.waiter == nil, "RPC stream: two tasks read the same stream")
       if let message = pop(&state) {
         state.owed += message.credit
-        return (.message(message.bytes), 0)
+        return (.message(message.content), 0)
       }
       if let end = state.end { return (end, 0) }
       // Cancellation sets this flag before it calls `cancelWaiter`: either that call finds the

@@ -16,8 +16,12 @@ final class ServerCall: StreamPort, @unchecked Sendable {
   private let handler: MethodHandler
   private let startedAt: NIODeadline
   private var deframer: MessageDeframer
+  /// What the client sent as `grpc-accept-encoding`.
+  private let acceptedEncodings: String?
+  /// Whether the client may be told which encodings are taken here: it compresses.
+  private let tellsEncodings: Bool
   /// The request of a method that takes exactly one.
-  private var request: ArraySlice<UInt8>?
+  private var request: ReceivedMessage?
   /// Bytes of `deframer` and `request` that the connection's budget counts.
   private var heldBytes = 0
   private var task: Task<Void, Never>?
@@ -30,7 +34,9 @@ final class ServerCall: StreamPort, @unchecked Sendable {
     stream: Int32,
     connection: ServerConnection,
     handler: MethodHandler,
-    context: ServerContext
+    context: ServerContext,
+    decoding: MessageDecoding = .none,
+    acceptedEncodings: String? = nil
   ) {
     let configuration = connection.core.configuration
     self.stream = stream
@@ -41,10 +47,16 @@ final class ServerCall: StreamPort, @unchecked Sendable {
     startedAt = eventLoop.now
     inbox = MessageInbox(
       windowBytes: configuration.streamWindowBytes,
+      maxMessageBytes: configuration.maxMessageBytes,
       budget: connection.requestBudget
     )
     outbox = MessageOutbox(highBytes: configuration.writeBufferBytes)
-    deframer = MessageDeframer(maxMessageBytes: configuration.maxMessageBytes)
+    deframer = MessageDeframer(
+      maxMessageBytes: configuration.maxMessageBytes,
+      decoding: decoding
+    )
+    self.acceptedEncodings = acceptedEncodings
+    tellsEncodings = decoding != .none
   }
 
   // MARK: What the connection says
@@ -86,7 +98,7 @@ final class ServerCall: StreamPort, @unchecked Sendable {
 
   /// Tells the connection's budget what is held outside the inbox.
   private func countHeld() {
-    let now = deframer.partialBytes + (request?.count ?? 0)
+    let now = deframer.partialBytes + (request?.bytes.count ?? 0)
     connection.requestBudget.add(now - heldBytes)
     heldBytes = now
   }
@@ -145,17 +157,25 @@ final class ServerCall: StreamPort, @unchecked Sendable {
   /// The bytes are let go with it: the handler may run for long.
   func singleRequest<I: RPCMessage>(_ type: I.Type) throws(RPCError) -> I {
     eventLoop.assertInEventLoop()
-    guard let bytes = request else {
+    guard let message = request else {
       throw isOver ? RPCError(.cancelled, "the call is over") : Self.notOneRequest
     }
     request = nil
     countHeld()
-    return try I(slice: bytes)
+    return try I(slice: message.plain(maxBytes: connection.core.configuration.maxMessageBytes))
   }
 
   /// Sends the response of a method that gives exactly one.
   func respond(_ message: some RPCMessage) async throws(RPCError) {
-    try await outbox.write(MessageFraming.frame(message), for: self)
+    try await outbox.write(frame(message), for: self)
+  }
+
+  /// The response as it goes out; on any thread.
+  ///
+  /// With `compressed` it is compressed if the handler asked for that and the client takes it.
+  func frame(_ message: some RPCMessage, compressed: Bool = true) throws(RPCError) -> [UInt8] {
+    let encoding = context.response.encoding(acceptedBy: acceptedEncodings)
+    return try MessageFraming.frame(message, compressed ? encoding : .identity)
   }
 
   private func launch() {
@@ -249,6 +269,7 @@ final class ServerCall: StreamPort, @unchecked Sendable {
   private func sendHead() {
     guard !hasSentHead else { return }
     var fields = ServerConnection.responseHead
+    appendEncodings(to: &fields)
     do throws(RPCError) {
       try context.initialMetadata.append(to: &fields)
       let limit = connection.session.maxSentHeaderListBytes
@@ -259,6 +280,14 @@ final class ServerCall: StreamPort, @unchecked Sendable {
       connection.session.submitResponse(stream, fields, endStream: false)
     } catch {
       respondStatus(error)
+    }
+  }
+
+  private func appendEncodings(to fields: inout [HeaderField]) {
+    let encoding = context.response.encoding(acceptedBy: acceptedEncodings)
+    if encoding != .identity { fields.append(HeaderField("grpc-encoding", encoding.rawValue)) }
+    if tellsEncodings {
+      fields.append(HeaderField("grpc-accept-encoding", MessageEncoding.accepted))
     }
   }
 

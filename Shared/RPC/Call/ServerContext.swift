@@ -38,6 +38,14 @@ public struct ServerContext: Sendable {
     response.values.withLock { $0.trailing = metadata }
   }
 
+  /// Compresses the responses, if the client takes the encoding; without effect after the first.
+  ///
+  /// What gzip would not make shorter, and messages written with `compressed: false`, go as they
+  /// are. Beware of compressing secrets together with what a stranger sent: their length tells.
+  public func compressResponses(_ encoding: MessageEncoding = .gzip) {
+    response.compress(encoding)
+  }
+
   /// The metadata set for the head of the response.
   public var initialMetadata: Metadata { response.values.withLock { $0.initial } }
 
@@ -45,7 +53,29 @@ public struct ServerContext: Sendable {
   public var trailingMetadata: Metadata { response.values.withLock { $0.trailing } }
 }
 
-/// The metadata that a handler has set for its response.
+/// What a handler has set for its response.
 final class ResponseMetadata: Sendable {
+  private struct Encoding {
+    var value = MessageEncoding.identity
+    /// Whether it was used: the head and every message must agree.
+    var isFixed = false
+  }
+
   let values = Mutex((initial: Metadata(), trailing: Metadata()))
+  private let encoding = Mutex(Encoding())
+
+  func compress(_ value: MessageEncoding) {
+    encoding.withLock { if !$0.isFixed { $0.value = value } }
+  }
+
+  /// The encoding of the responses, which from now on stays; `header` is what the client accepts.
+  func encoding(acceptedBy header: String?) -> MessageEncoding {
+    encoding.withLock { encoding in
+      if !encoding.isFixed {
+        encoding.isFixed = true
+        if !encoding.value.isAccepted(by: header) { encoding.value = .identity }
+      }
+      return encoding.value
+    }
+  }
 }

@@ -21,11 +21,12 @@ public struct ResponseWriter<Message: RPCMessage>: Sendable {
   /// Sends one message.
   ///
   /// Suspends while the client reads too slowly; throws CANCELLED or DEADLINE_EXCEEDED once the
-  /// call is over.
-  public func write(_ message: Message) async throws(RPCError) {
+  /// call is over. With `compressed` false the message goes as it is even where
+  /// `ServerContext.compressResponses` was called.
+  public func write(_ message: Message, compressed: Bool = true) async throws(RPCError) {
     switch target {
     case .call(let call):
-      try await call.outbox.write(MessageFraming.frame(message), for: call)
+      try await call.outbox.write(call.frame(message, compressed: compressed), for: call)
     case .closure(let write): try await write(message)
     }
   }

@@ -270,8 +270,9 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
       throw RPCError(.internal, "the request lacks 'te: trailers'")
     }
     let handler = try core.router.handler(for: fields.first(":path") ?? "")
-    if let encoding = fields.first("grpc-encoding"), encoding != "identity" {
-      throw RPCError(.unimplemented, "grpc-encoding '\(encoding.cut(to: 50))' is not known here")
+    let decoding = MessageDecoding(header: fields.first("grpc-encoding"))
+    if case .unknown(let name) = decoding {
+      throw RPCError(.unimplemented, "grpc-encoding '\(name)' is not known here")
     }
     let deadline = try deadline(fields)
     guard !hasUnreadLimitReached else { throw Self.tooMuchUnread }
@@ -289,7 +290,9 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
         metadata: Metadata(fields: fields),
         deadline: deadline,
         remoteAddress: remoteAddress
-      )
+      ),
+      decoding: decoding,
+      acceptedEncodings: fields.first("grpc-accept-encoding")
     )
     calls[stream] = call
     lifetime?.callBegan()
@@ -317,7 +320,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
   private func reject(_ stream: Int32, _ error: RPCError) {
     var fields = Self.responseHead
     if error.code == .unimplemented {
-      fields.append(HeaderField("grpc-accept-encoding", "identity"))
+      fields.append(HeaderField("grpc-accept-encoding", MessageEncoding.accepted))
     }
     StatusWire.append(
       error,

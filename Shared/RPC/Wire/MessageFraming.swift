@@ -4,9 +4,20 @@ enum MessageFraming {
   static let prefixBytes = 5
 
   /// The message with its prefix; throws RESOURCE_EXHAUSTED above the wire's 4 GiB.
-  static func frame(_ message: some RPCMessage) throws(RPCError) -> [UInt8] {
+  ///
+  /// A message that gzip would not make shorter goes as it is: the flag says so.
+  static func frame(
+    _ message: some RPCMessage,
+    _ encoding: MessageEncoding = .identity
+  ) throws(RPCError) -> [UInt8] {
     var output = [UInt8](repeating: 0, count: prefixBytes)
     try message.serialize(into: &output)
+    if encoding == .gzip,
+      let compressed = Gzip.compress(output[prefixBytes...], prefix: prefixBytes)
+    {
+      output = compressed
+      output[0] = 1
+    }
     guard let length = UInt32(exactly: output.count - prefixBytes) else {
       throw RPCError(.resourceExhausted, "message: \(output.count) bytes do not fit the wire")
     }
@@ -22,11 +33,13 @@ enum MessageFraming {
 /// DATA boundaries mean nothing to it.
 struct MessageDeframer {
   private let maxMessageBytes: Int
+  private let decoding: MessageDecoding
   /// Bytes of a message, with its prefix, that is not complete yet.
   private var partial: [UInt8] = []
 
-  init(maxMessageBytes: Int) {
+  init(maxMessageBytes: Int, decoding: MessageDecoding = .none) {
     self.maxMessageBytes = maxMessageBytes
+    self.decoding = decoding
   }
 
   /// Bytes held of a message that has begun and not ended.
@@ -38,10 +51,10 @@ struct MessageDeframer {
   /// Takes bytes and hands over each message that they complete.
   ///
   /// Throws RESOURCE_EXHAUSTED for a message above the limit, as soon as its prefix is there, and
-  /// INTERNAL for a compressed message or an unknown flag: no encoding is ever agreed on here.
+  /// INTERNAL for an unknown flag or a compressed message where no known encoding was named.
   mutating func append(
     _ chunk: [UInt8],
-    _ body: (ArraySlice<UInt8>) throws(RPCError) -> Void
+    _ body: (ReceivedMessage) throws(RPCError) -> Void
   ) throws(RPCError) {
     var rest = chunk[...]
     while !rest.isEmpty {
@@ -50,7 +63,12 @@ struct MessageDeframer {
       {
         // The usual case: the message lies whole within the chunk and is not copied.
         let start = rest.startIndex + MessageFraming.prefixBytes
-        try body(rest[start..<start + length])
+        try body(
+          ReceivedMessage(
+            bytes: rest[start..<start + length],
+            isCompressed: rest[rest.startIndex] == 1
+          )
+        )
         rest = rest[(start + length)...]
         continue
       }
@@ -60,7 +78,7 @@ struct MessageDeframer {
 
   private mutating func accumulate(
     _ bytes: ArraySlice<UInt8>,
-    _ body: (ArraySlice<UInt8>) throws(RPCError) -> Void
+    _ body: (ReceivedMessage) throws(RPCError) -> Void
   ) throws(RPCError) -> ArraySlice<UInt8> {
     var rest = bytes
     if partial.count < MessageFraming.prefixBytes {
@@ -77,7 +95,9 @@ struct MessageDeframer {
     if part.count == missing {
       let whole = partial
       partial = []
-      try body(whole[MessageFraming.prefixBytes...])
+      try body(
+        ReceivedMessage(bytes: whole[MessageFraming.prefixBytes...], isCompressed: whole[0] == 1)
+      )
     }
     return rest
   }
@@ -87,7 +107,7 @@ struct MessageDeframer {
     let start = bytes.startIndex
     switch bytes[start] {
     case 0: break
-    case 1: throw RPCError(.internal, "message: compressed, but no grpc-encoding was agreed on")
+    case 1: try checkCompressed()
     default: throw RPCError(.internal, "message: unknown flag \(bytes[start])")
     }
     let length = bytes[(start + 1)..<(start + 5)].reduce(0) { $0 << 8 | Int($1) }
@@ -98,5 +118,15 @@ struct MessageDeframer {
       )
     }
     return length
+  }
+
+  private func checkCompressed() throws(RPCError) {
+    switch decoding {
+    case .gzip: break
+    case .none:
+      throw RPCError(.internal, "message: compressed, but no grpc-encoding was agreed on")
+    case .unknown(let name):
+      throw RPCError(.internal, "message: compressed by '\(name)', which is not known here")
+    }
   }
 }

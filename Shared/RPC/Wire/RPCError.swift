@@ -4,6 +4,10 @@ public struct RPCError: Error, Sendable {
   public var code: StatusCode
   /// One line for a person; names the operation and the values, never prompts or secrets.
   public var message: String
+  /// A serialized `google.rpc.Status`, which travels as `grpc-status-details-bin`; empty: none.
+  ///
+  /// Received ones stand in `metadata` too, as in other implementations.
+  public var details: [UInt8]
   /// Trailing metadata that travels with the status.
   public var metadata: Metadata
   /// What caused it on this side; never sent.
@@ -13,11 +17,13 @@ public struct RPCError: Error, Sendable {
   public init(
     _ code: StatusCode,
     _ message: String,
+    details: [UInt8] = [],
     metadata: Metadata = Metadata(),
     cause: (any Error)? = nil
   ) {
     self.code = code
     self.message = message
+    self.details = details
     self.metadata = metadata
     self.cause = cause
   }

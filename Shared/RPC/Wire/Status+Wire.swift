@@ -3,7 +3,10 @@ enum StatusWire {
   /// The longest `grpc-message` sent, in bytes of its UTF-8, so that trailers stay small.
   static let maxMessageBytes = 4096
 
-  /// Appends `grpc-status`, `grpc-message` and the error's metadata.
+  /// The field that carries a serialized `google.rpc.Status`.
+  static let detailsName = "grpc-status-details-bin"
+
+  /// Appends `grpc-status`, `grpc-message`, the error's details and its metadata.
   ///
   /// Metadata that cannot be sent, or would make the list larger than `maxListBytes`, turns the
   /// status into an INTERNAL or RESOURCE_EXHAUSTED one: a status always arrives.
@@ -39,8 +42,16 @@ enum StatusWire {
       return
     }
     appendStatus(error, to: &fields)
-    try trailing.append(to: &fields)
-    try error.metadata.append(to: &fields)
+    guard !error.details.isEmpty else {
+      try trailing.append(to: &fields)
+      return try error.metadata.append(to: &fields)
+    }
+    fields.append(HeaderField(detailsName, Base64.encode(error.details)))
+    // An error that was received and goes on has its details in its metadata too.
+    var metadata = trailing
+    metadata.add(error.metadata)
+    metadata.remove(detailsName)
+    try metadata.append(to: &fields)
   }
 
   private static func appendStatus(_ error: RPCError, to fields: inout [HeaderField]) {
@@ -60,12 +71,18 @@ enum StatusWire {
     let metadata = Metadata(fields: trailers)
     if status == "0" { return .success(metadata) }
     let message = PercentEncoding.decode(trailers.first("grpc-message") ?? "")
+    let details = metadata.firstBytes(detailsName) ?? []
     guard let number = Int(status), let code = StatusCode(rawValue: number), code != .ok else {
       return .failure(
-        RPCError(.unknown, "status '\(status.prefix(20))': \(message)", metadata: metadata)
+        RPCError(
+          .unknown,
+          "status '\(status.cut(to: 20))': \(message)",
+          details: details,
+          metadata: metadata
+        )
       )
     }
-    return .failure(RPCError(code, message, metadata: metadata))
+    return .failure(RPCError(code, message, details: details, metadata: metadata))
   }
 
   /// The status code for a response that states none (gRPC's http-grpc-status-mapping.md).

@@ -153,8 +153,13 @@ def large_metadata(calls, channel):
 
 
 def compression(calls, channel):
-    problem = error(lambda: calls.unary(b"x" * 10_000, compression=grpc.Compression.Gzip))
+    data = b"x" * 10_000
+    equal(calls.unary(data, compression=grpc.Compression.Gzip), data)
+    problem = error(lambda: calls.unary(data, compression=grpc.Compression.Deflate))
     equal(problem.code(), grpc.StatusCode.UNIMPLEMENTED)
+    # Inflates to more than the server receives.
+    problem = error(lambda: calls.unary(bytes(5 * 1024 * 1024), compression=grpc.Compression.Gzip))
+    equal(problem.code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
     equal(calls.unary(b"x"), b"x")
 
 

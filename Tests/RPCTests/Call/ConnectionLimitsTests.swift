@@ -88,11 +88,13 @@ import Testing
 
   @Test func `messages that are dropped leave no clean end behind`() async throws {
     let budget = ByteBudget(limit: 1000)
-    let inbox = MessageInbox(windowBytes: 1000, budget: budget)
+    let inbox = MessageInbox(windowBytes: 1000, maxMessageBytes: 1000, budget: budget)
     let port = IdlePort()
     for _ in 0..<3 {
       inbox.received(15)
-      inbox.push([UInt8](repeating: 1, count: 10)[...])
+      inbox.push(
+        ReceivedMessage(bytes: [UInt8](repeating: 1, count: 10)[...], isCompressed: false)
+      )
     }
     let used = budget.usedBytes
     #expect(used >= 30)

@@ -19,7 +19,7 @@ import Testing
       while !stream.isEmpty {
         let chunk = Array(stream.prefix(.random(in: 1...120, using: &generator)))
         stream.removeFirst(chunk.count)
-        try deframer.append(chunk) { seen.append(Array($0)) }
+        try deframer.append(chunk) { seen.append(Array($0.bytes)) }
       }
       #expect(seen == messages)
       #expect(!deframer.isMidMessage)
@@ -47,5 +47,46 @@ import Testing
     var deframer = MessageDeframer(maxMessageBytes: 10)
     try deframer.append([0, 0, 0]) { _ in Issue.record("no message is complete") }
     #expect(deframer.isMidMessage)
+  }
+
+  @Test func `compressed and plain messages follow each other on one stream`() throws {
+    let texts = ["", "short", String(repeating: "long ", count: 100), "x"]
+    var stream: [UInt8] = []
+    for text in texts { stream += try MessageFraming.frame(Bytes(text), .gzip) }
+    for size in [1, 7, stream.count] {
+      var deframer = MessageDeframer(maxMessageBytes: 1000, decoding: .gzip)
+      var rest = stream
+      var seen: [String] = []
+      var flags: [Bool] = []
+      while !rest.isEmpty {
+        let chunk = Array(rest.prefix(size))
+        rest.removeFirst(chunk.count)
+        try deframer.append(chunk) { message throws(RPCError) in
+          seen.append(String(decoding: try message.plain(maxBytes: 500), as: UTF8.self))
+          flags.append(message.isCompressed)
+        }
+      }
+      #expect(seen == texts)
+      #expect(flags == [false, false, true, false])
+    }
+  }
+
+  @Test(arguments: [
+    (MessageDecoding.gzip, UInt8(1), StatusCode?.none), (.gzip, 2, .internal),
+    (.unknown("br"), 1, .internal), (.unknown("br"), 0, nil), (.none, 1, .internal),
+  ])
+  func `the flag goes with the encoding that was named`(
+    decoding: MessageDecoding,
+    flag: UInt8,
+    code: StatusCode?
+  ) {
+    var deframer = MessageDeframer(maxMessageBytes: 10, decoding: decoding)
+    var caught: RPCError?
+    do throws(RPCError) {
+      try deframer.append([flag, 0, 0, 0, 1, 65]) { _ in }
+    } catch {
+      caught = error
+    }
+    #expect(caught?.code == code)
   }
 }
