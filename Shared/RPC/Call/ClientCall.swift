@@ -19,6 +19,8 @@ final class ClientCall: StreamPort, @unchecked Sendable {
   let core: ChannelCore
   let method: MethodDescriptor
   let waitsForConnection: Bool
+  /// How requests are compressed.
+  let encoding: MessageEncoding
 
   private let userFields: [HeaderField]
   private let deadline: Deadline?
@@ -52,6 +54,7 @@ final class ClientCall: StreamPort, @unchecked Sendable {
     deadline = [own, Deadline.current].compactMap { $0 }.min()
     readyDeadline = options.readyTimeout.map { .after($0, on: loop) }
     waitsForConnection = options.readyTimeout != nil
+    encoding = core.encodings.allowed(options.compression)
     inbox = MessageInbox(
       windowBytes: core.configuration.streamWindowBytes,
       maxMessageBytes: core.configuration.maxMessageBytes
@@ -131,7 +134,8 @@ final class ClientCall: StreamPort, @unchecked Sendable {
     }
     fields.append(HeaderField("te", "trailers"))
     fields.append(HeaderField("content-type", "application/grpc"))
-    fields.append(HeaderField("grpc-accept-encoding", "identity"))
+    if encoding != .identity { fields.append(HeaderField("grpc-encoding", encoding.rawValue)) }
+    fields.append(HeaderField("grpc-accept-encoding", MessageEncoding.accepted))
     fields.append(HeaderField("user-agent", "grpc-swift-llmos/1.0"))
     if previousAttempts > 0 {
       fields.append(HeaderField("grpc-previous-rpc-attempts", "\(previousAttempts)"))

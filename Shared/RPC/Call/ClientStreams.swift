@@ -20,9 +20,11 @@ public struct RequestWriter<Message: RPCMessage>: Sendable {
 
   /// Sends one message.
   ///
-  /// Suspends while the server reads too slowly; throws how the call ended once it has.
-  public func write(_ message: Message) async throws(RPCError) {
-    try await call.outbox.write(MessageFraming.frame(message), for: call)
+  /// Suspends while the server reads too slowly; throws how the call ended once it has. With
+  /// `compressed` false the message goes as it is even where `CallOptions.compression` is set.
+  public func write(_ message: Message, compressed: Bool = true) async throws(RPCError) {
+    let encoding = compressed ? call.encoding : .identity
+    try await call.outbox.write(MessageFraming.frame(message, encoding), for: call)
   }
 
   /// States that no request follows.

@@ -132,7 +132,7 @@ public final class RPCChannel: Sendable {
     request: some RPCMessage
   ) throws(RPCError) -> ClientCall {
     let call = try ClientCall(core: lifetime.core, method: method, options: options)
-    call.outbox.stage(try MessageFraming.frame(request))
+    call.outbox.stage(try MessageFraming.frame(request, call.encoding))
     call.outbox.end()
     call.start()
     return call

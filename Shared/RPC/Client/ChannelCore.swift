@@ -13,6 +13,7 @@ final class ChannelCore: @unchecked Sendable {
   /// The name to check certificates against.
   let serverName: String
   let configuration: ChannelConfiguration
+  let encodings = ServerEncodings()
   let eventLoop: any EventLoop
   private var subchannels: [Int: Subchannel] = [:]
   private let endpoint: Endpoint

@@ -150,6 +150,9 @@ final class ClientAttempt: @unchecked Sendable {
   // MARK: What the server says
 
   func received(head fields: [HeaderField], endStream: Bool, oversized: Bool) {
+    if let accepted = fields.first("grpc-accept-encoding") {
+      call.core.encodings.serverAccepts(accepted)
+    }
     guard !oversized else { return end(.failed(call.oversizedMetadata)) }
     if endStream, let outcome = StatusWire.outcome(of: fields) { return finish(outcome) }
     let status = Int(fields.first(":status") ?? "") ?? 0
@@ -160,6 +163,12 @@ final class ClientAttempt: @unchecked Sendable {
       return end(.failed(RPCError(code, "the server answered with \(detail)")))
     }
     if endStream { return end(.failed(call.noStatus)) }
+    if let encoding = fields.first("grpc-encoding") {
+      deframer = MessageDeframer(
+        maxMessageBytes: call.core.configuration.maxMessageBytes,
+        decoding: MessageDecoding(header: encoding)
+      )
+    }
     call.responseBegan(self, Metadata(fields: fields))
   }
 

@@ -71,6 +71,9 @@ public struct CallOptions: Sendable {
   /// How long to wait for a connection; without it, a call fails at once while there is none and
   /// the last attempt to connect has failed.
   public var readyTimeout: Duration?
+  /// How requests are compressed: those that become shorter by it, while the server has not said
+  /// that it does not take the encoding.
+  public var compression = MessageEncoding.identity
 
   /// Creates options that ask for nothing.
   public init() {}
@@ -79,11 +82,13 @@ public struct CallOptions: Sendable {
   public init(
     timeout: Duration? = nil,
     metadata: Metadata = Metadata(),
-    readyTimeout: Duration? = nil
+    readyTimeout: Duration? = nil,
+    compression: MessageEncoding = .identity
   ) {
     self.timeout = timeout
     self.metadata = metadata
     self.readyTimeout = readyTimeout
+    self.compression = compression
   }
 }
 

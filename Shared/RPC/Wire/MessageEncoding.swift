@@ -1,3 +1,5 @@
+import Synchronization
+
 /// How the bytes of messages may be compressed on the wire (gRPC's compression.md).
 public enum MessageEncoding: String, Sendable, CaseIterable {
   /// Messages go as they are.
@@ -54,5 +56,22 @@ struct ReceivedMessage: Sendable {
   func plain(maxBytes: Int) throws(RPCError) -> ArraySlice<UInt8> {
     guard isCompressed else { return bytes }
     return try Gzip.decompress(bytes, maxBytes: maxBytes)[...]
+  }
+}
+
+/// What a channel's servers have said that they take; on any thread.
+///
+/// A server tells it where a client compresses and where it refuses to read that.
+final class ServerEncodings: Sendable {
+  private let refusesGzip = Atomic(false)
+
+  /// A server sent this `grpc-accept-encoding`.
+  func serverAccepts(_ header: String) {
+    refusesGzip.store(!MessageEncoding.gzip.isAccepted(by: header), ordering: .relaxed)
+  }
+
+  /// The encoding, or `identity` where a server would refuse it.
+  func allowed(_ encoding: MessageEncoding) -> MessageEncoding {
+    encoding == .gzip && refusesGzip.load(ordering: .relaxed) ? .identity : encoding
   }
 }

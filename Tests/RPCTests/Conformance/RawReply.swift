@@ -36,12 +36,20 @@ struct RawReply {
       default: break
       }
     }
-    while body.count >= 5 {
-      let length = body[1..<5].reduce(0) { $0 << 8 | Int($1) }
-      guard body.count >= 5 + length else { break }
-      messages.append(Message(flag: body[0], bytes: Array(body[5..<(5 + length)])))
-      body.removeFirst(5 + length)
+    messages = Self.messages(in: body)
+  }
+
+  /// The messages that lie whole within bytes of DATA.
+  static func messages(in body: [UInt8]) -> [Message] {
+    var rest = body[...]
+    var messages: [Message] = []
+    while rest.count >= 5 {
+      let length = rest.dropFirst().prefix(4).reduce(0) { $0 << 8 | Int($1) }
+      guard rest.count >= 5 + length, let flag = rest.first else { break }
+      messages.append(Message(flag: flag, bytes: Array(rest.dropFirst(5).prefix(length))))
+      rest = rest.dropFirst(5 + length)
     }
+    return messages
   }
 
   /// The head's field of that name.

@@ -15,6 +15,9 @@ final class RawServer: ChannelInboundHandler, @unchecked Sendable {
   let session: HTTP2Session
   private let answer: Answer
   private let requests: Counter
+  /// What came of each request so far.
+  private(set) var heads: [Int32: [HeaderField]] = [:]
+  private(set) var bodies: [Int32: [UInt8]] = [:]
   private var context: ChannelHandlerContext?
 
   private init(
@@ -74,6 +77,8 @@ final class RawServer: ChannelInboundHandler, @unchecked Sendable {
     let buffer = unwrapInboundIn(data)
     try? session.receive(Array(buffer.readableBytesView))
     for event in session.takeEvents() {
+      if case .head(let stream, let fields, _, _) = event { heads[stream] = fields }
+      if case .data(let stream, let bytes) = event { bodies[stream, default: []] += bytes }
       switch event {
       case .end(let stream), .head(let stream, _, true, _):
         let before = requests.value
