@@ -35,10 +35,16 @@ final class ClientCall: StreamPort, @unchecked Sendable {
   private var committed: ClientAttempt?
   private var replay: ReplayBuffer
   private var hasEndedRequests = false
+  private var retry: RetryState
   /// Whether the call was sent again already because a server's transport refused it.
   private var hasBeenRefused = false
+  /// Attempts that no server has seen and that are about to be made again.
+  private var repeating = 0
+  /// How the last attempt ended that was not committed.
+  private var lastOutcome: AttemptOutcome?
   private var deadlineTimer: Scheduled<Void>?
   private var readyTimer: Scheduled<Void>?
+  private var repeatTimer: Scheduled<Void>?
   private var retryTimer: Scheduled<Void>?
 
   /// Throws for metadata that cannot be sent.
@@ -50,10 +56,13 @@ final class ClientCall: StreamPort, @unchecked Sendable {
     self.method = method
     eventLoop = core.eventLoop
     let loop = core.eventLoop
-    let own = options.timeout.map { Deadline.after($0, on: loop) }
-    deadline = [own, Deadline.current].compactMap { $0 }.min()
+    let config = core.methodConfigs[method]
+    let own = [options.timeout, config?.timeout].compactMap { $0 }.min()
+    deadline = [own.map { Deadline.after($0, on: loop) }, Deadline.current].compactMap { $0 }.min()
     readyDeadline = options.readyTimeout.map { .after($0, on: loop) }
-    waitsForConnection = options.readyTimeout != nil
+    waitsForConnection =
+      options.readyTimeout != nil || options.waitForReady ?? config?.waitForReady ?? false
+    retry = RetryState(config?.repetition)
     encoding = core.encodings.allowed(options.compression)
     inbox = MessageInbox(
       windowBytes: core.configuration.streamWindowBytes,
@@ -101,14 +110,37 @@ final class ClientCall: StreamPort, @unchecked Sendable {
         self.fail(self.deadlineExceeded)
       }
     }
-    attempt()
+    attemptNext()
   }
 
   // MARK: Attempts
 
-  private func attempt() {
-    guard !isOver else { return }
-    let attempt = ClientAttempt(self, previous: 0)
+  /// Makes the next attempt that counts.
+  private func attemptNext() {
+    guard !isOver, committed == nil else { return }
+    attempt(previous: retry.begin())
+    // Further ones do not wait for it to end when the call hedges.
+    if let delay = retry.hedgingDelay, retry.mayBegin(core.retryThrottle) {
+      attemptNext(after: delay)
+    }
+  }
+
+  private func attemptNext(after delay: Duration) {
+    retryTimer?.cancel()
+    guard !isOver, committed == nil else { return }
+    retryTimer = eventLoop.scheduleTask(in: TimeAmount(delay)) {
+      self.retryTimer = nil
+      if self.retry.mayBegin(self.core.retryThrottle) { return self.attemptNext() }
+      // Throttled meanwhile: the call waits for what runs, or has failed.
+      if !self.hasRunning, let outcome = self.lastOutcome { self.settle(outcome) }
+    }
+  }
+
+  private var hasRunning: Bool { !attempts.isEmpty || repeating > 0 }
+
+  private func attempt(previous: Int) {
+    guard !isOver, committed == nil else { return }
+    let attempt = ClientAttempt(self, previous: previous)
     attempts.append(attempt)
     core.admit(attempt)
     guard let readyDeadline, !isOver, !attempts.contains(where: \.isOpen) else { return }
@@ -117,6 +149,9 @@ final class ClientCall: StreamPort, @unchecked Sendable {
       if !self.attempts.contains(where: \.isOpen) { self.fail(self.core.noConnection()) }
     }
   }
+
+  /// How long an attempt may wait for its response to begin.
+  var receiveTimeout: Duration? { committed == nil ? retry.receiveTimeout : nil }
 
   /// The head of a request on a new stream.
   func requestFields(previousAttempts: Int) -> [HeaderField] {
@@ -161,7 +196,10 @@ final class ClientCall: StreamPort, @unchecked Sendable {
 
   private func commit(to attempt: ClientAttempt) {
     committed = attempt
+    attempt.committed()
     replay.drop()
+    retryTimer?.cancel()
+    repeatTimer?.cancel()
     for other in attempts where other !== attempt { other.cancel() }
     if attempts.count > 1 { attempts = [attempt] }
   }
@@ -174,18 +212,54 @@ final class ClientCall: StreamPort, @unchecked Sendable {
   func attemptEnded(_ attempt: ClientAttempt, _ outcome: AttemptOutcome) {
     guard !isOver else { return }
     attempts.removeAll { $0 === attempt }
-    let mayRepeat = committed == nil && replay.isComplete
+    guard committed == nil else { return settle(outcome) }
     switch outcome {
-    case .status(let result): finish(result)
-    case .unsent where mayRepeat:
+    case .unsent:
       // Not at once: the connection that was lost must leave its endpoint first.
-      eventLoop.execute { self.attempt() }
-    case .refused where mayRepeat && !hasBeenRefused:
+      return repeatAttempt(attempt, after: .zero)
+    case .refused where !hasBeenRefused:
       // The server has not seen the call: it is safe to send it again (gRFC A6, "transparent").
       hasBeenRefused = true
       let delay = core.configuration.random.number(in: Self.refusedDelay)
-      retryTimer = eventLoop.scheduleTask(in: .milliseconds(delay)) { self.attempt() }
-    case .failed(let error), .refused(let error), .unsent(let error):
+      return repeatAttempt(attempt, after: .milliseconds(delay))
+    default: break
+    }
+    lastOutcome = outcome
+    switch next(outcome, attempt.pushback) {
+    case .settle: settle(outcome)
+    case .again(let delay): attemptNext(after: delay)
+    case .wait: break
+    }
+  }
+
+  private func repeatAttempt(_ attempt: ClientAttempt, after delay: Duration) {
+    let previous = attempt.previous
+    repeating += 1
+    repeatTimer = eventLoop.scheduleTask(in: TimeAmount(delay)) {
+      self.repeating -= 1
+      self.attempt(previous: previous)
+    }
+  }
+
+  /// What the end of an attempt whose response did not begin leads to.
+  private func next(_ outcome: AttemptOutcome, _ pushback: RetryPushback?) -> RetryState.Decision {
+    guard let error = outcome.error else { return .settle }
+    if let deadline, deadline.hasPassed(on: eventLoop) { return .settle }
+    var code: StatusCode? = error.code
+    if case .timedOut = outcome { code = nil }
+    return retry.ended(
+      code,
+      pushback: pushback,
+      running: hasRunning,
+      throttle: &core.retryThrottle,
+      random: core.configuration.random
+    )
+  }
+
+  private func settle(_ outcome: AttemptOutcome) {
+    switch outcome {
+    case .status(let result): finish(result)
+    case .failed(let error), .refused(let error), .unsent(let error), .timedOut(let error):
       if let deadline, deadline.hasPassed(on: eventLoop) { return fail(deadlineExceeded) }
       fail(error)
     }
@@ -227,6 +301,7 @@ final class ClientCall: StreamPort, @unchecked Sendable {
     switch outcome {
     case .success(let trailing):
       trailersCame(trailing)
+      core.retryThrottle?.succeeded()
       end(nil, dropping: false)
     case .failure(let error):
       trailersCame(error.metadata)
@@ -245,8 +320,10 @@ final class ClientCall: StreamPort, @unchecked Sendable {
     isOver = true
     deadlineTimer?.cancel()
     readyTimer?.cancel()
+    repeatTimer?.cancel()
     retryTimer?.cancel()
     replay.drop()
+    lastOutcome = nil
     let running = attempts
     attempts = []
     committed = nil

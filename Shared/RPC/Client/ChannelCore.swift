@@ -15,6 +15,10 @@ final class ChannelCore: @unchecked Sendable {
   let configuration: ChannelConfiguration
   let encodings = ServerEncodings()
   let eventLoop: any EventLoop
+  /// How methods are called.
+  let methodConfigs: MethodConfigTable
+  /// Whether calls that failed may be made again; nil: always.
+  var retryThrottle: RetryThrottle?
   private var subchannels: [Int: Subchannel] = [:]
   private let endpoint: Endpoint
   private var isClosed = false
@@ -29,6 +33,8 @@ final class ChannelCore: @unchecked Sendable {
     self.configuration = configuration
     self.eventLoop = eventLoop
     target = "\(host):\(port)"
+    methodConfigs = MethodConfigTable(configuration.serviceConfig)
+    retryThrottle = configuration.serviceConfig.retryThrottling.map(RetryThrottle.init)
   }
 
   /// Begins to connect.

@@ -10,13 +10,15 @@ enum AttemptOutcome {
   case refused(RPCError)
   /// The request never left this side.
   case unsent(RPCError)
+  /// The response did not begin within the attempt's own time.
+  case timedOut(RPCError)
 
   /// The error, if it is one.
   var error: RPCError? {
     switch self {
     case .status(.success): nil
     case .status(.failure(let error)): error
-    case .failed(let error), .refused(let error), .unsent(let error): error
+    case .failed(let error), .refused(let error), .unsent(let error), .timedOut(let error): error
     }
   }
 }
@@ -45,6 +47,9 @@ final class ClientAttempt: @unchecked Sendable {
   private var subchannel: Subchannel?
   private var deframer: MessageDeframer
   private var responses = 0
+  private var timer: Scheduled<Void>?
+  /// What the server said about another attempt.
+  private(set) var pushback: RetryPushback?
 
   init(_ call: ClientCall, previous: Int) {
     self.call = call
@@ -88,6 +93,12 @@ final class ClientAttempt: @unchecked Sendable {
     }
     guard let stream = connection.open(self, fields) else { return call.core.admit(self) }
     phase = .open(connection, stream)
+    if let timeout = call.receiveTimeout {
+      timer = call.eventLoop.scheduleTask(in: TimeAmount(timeout)) {
+        let message = "\(self.call.method.path): no response began within \(timeout)"
+        self.end(.timedOut(RPCError(.deadlineExceeded, message)))
+      }
+    }
     call.attemptOpened(self)
   }
 
@@ -116,6 +127,11 @@ final class ClientAttempt: @unchecked Sendable {
     connection.setNeedsFlush()
   }
 
+  /// The call is bound to this attempt: its own time counts no longer.
+  func committed() {
+    timer?.cancel()
+  }
+
   /// Whether it takes no more messages for now.
   var isCongested: Bool {
     guard case .open(let connection, let stream) = phase, !connection.isClosed else { return false }
@@ -133,6 +149,7 @@ final class ClientAttempt: @unchecked Sendable {
   func cancel(_ code: HTTP2ErrorCode = .cancel) {
     let last = phase
     phase = .over
+    timer?.cancel()
     assign(to: nil)
     guard case .open(let connection, let stream) = last, !connection.isClosed else { return }
     connection.attemptEnded(stream)
@@ -153,6 +170,7 @@ final class ClientAttempt: @unchecked Sendable {
     if let accepted = fields.first("grpc-accept-encoding") {
       call.core.encodings.serverAccepts(accepted)
     }
+    pushback = RetryPushback(fields)
     guard !oversized else { return end(.failed(call.oversizedMetadata)) }
     if endStream, let outcome = StatusWire.outcome(of: fields) { return finish(outcome) }
     let status = Int(fields.first(":status") ?? "") ?? 0

@@ -37,6 +37,8 @@ public struct ChannelConfiguration: Sendable {
   public var keepaliveInterval: Duration = .seconds(300)
   /// The time it has to give that sign.
   public var keepaliveTimeout: Duration = .seconds(20)
+  /// What is done for all calls, or for those of some methods: timeouts, retries, hedging.
+  public var serviceConfig = ServiceConfig()
   /// How connections are opened.
   var connector = Connector.tcp
   /// What waits are varied with.
@@ -74,6 +76,10 @@ public struct CallOptions: Sendable {
   /// How requests are compressed: those that become shorter by it, while the server has not said
   /// that it does not take the encoding.
   public var compression = MessageEncoding.identity
+  /// Whether to wait for a connection, as long as the call may take, rather than fail without one.
+  ///
+  /// nil: what the service config says, which by default is no. `readyTimeout` implies it.
+  public var waitForReady: Bool?
 
   /// Creates options that ask for nothing.
   public init() {}
@@ -83,12 +89,14 @@ public struct CallOptions: Sendable {
     timeout: Duration? = nil,
     metadata: Metadata = Metadata(),
     readyTimeout: Duration? = nil,
-    compression: MessageEncoding = .identity
+    compression: MessageEncoding = .identity,
+    waitForReady: Bool? = nil
   ) {
     self.timeout = timeout
     self.metadata = metadata
     self.readyTimeout = readyTimeout
     self.compression = compression
+    self.waitForReady = waitForReady
   }
 }
 

@@ -36,6 +36,7 @@ final class RawServer: ChannelInboundHandler, @unchecked Sendable {
   static func with(
     _ answer: @escaping Answer,
     limits: HTTP2SessionLimits = HTTP2SessionLimits(),
+    channel configuration: ChannelConfiguration = ChannelConfiguration(),
     _ body: (RPCChannel) async throws -> Void
   ) async throws {
     let requests = Counter()
@@ -51,6 +52,7 @@ final class RawServer: ChannelInboundHandler, @unchecked Sendable {
     let channel = RPCChannel(
       host: "127.0.0.1",
       port: listener.localAddress?.port ?? 0,
+      configuration: configuration,
       group: testGroup
     )
     do {
@@ -80,15 +82,41 @@ final class RawServer: ChannelInboundHandler, @unchecked Sendable {
       if case .head(let stream, let fields, _, _) = event { heads[stream] = fields }
       if case .data(let stream, let bytes) = event { bodies[stream, default: []] += bytes }
       switch event {
-      case .end(let stream), .head(let stream, _, true, _):
-        let before = requests.value
-        requests.increment()
-        answer(self, stream, before)
+      case .end(let stream), .head(let stream, _, true, _): ask(stream)
       default: break
       }
     }
     flush()
     if session.isFinished { context.close(promise: nil) }
+  }
+
+  /// Closes the connection.
+  func close() {
+    context?.close(promise: nil)
+  }
+
+  /// Sends bytes that the session knows nothing of, after what it has to send.
+  func send(_ bytes: [UInt8]) {
+    flush()
+    context?.writeAndFlush(wrapOutboundOut(ByteBuffer(bytes: bytes)), promise: nil)
+  }
+
+  /// A GOAWAY frame (RFC 9113, 6.8).
+  static func goAway(
+    lastStream: UInt8,
+    code: HTTP2ErrorCode = .noError,
+    debug: String = ""
+  )
+    -> [UInt8]
+  {
+    [0, 0, UInt8(8 + debug.utf8.count), 7, 0, 0, 0, 0, 0]
+      + [0, 0, 0, lastStream, 0, 0, 0, UInt8(code.rawValue)] + Array(debug.utf8)
+  }
+
+  private func ask(_ stream: Int32) {
+    let before = requests.value
+    requests.increment()
+    answer(self, stream, before)
   }
 
   /// Sends what the session has to send.
@@ -103,6 +131,15 @@ final class RawServer: ChannelInboundHandler, @unchecked Sendable {
 }
 
 extension HTTP2Session {
+  /// Answers a call with a status alone.
+  func refuse(_ stream: Int32, _ code: StatusCode, _ more: [HeaderField] = []) {
+    submitResponse(
+      stream,
+      responseHead + [HeaderField("grpc-status", "\(code.rawValue)")] + more,
+      endStream: true
+    )
+  }
+
   /// Answers a call as a server should.
   func answer(_ stream: Int32, _ text: String) {
     submitResponse(stream, responseHead, endStream: false)
