@@ -57,6 +57,9 @@ public struct ResponseStream<Message: RPCMessage>: AsyncSequence, Sendable {
   /// The metadata that came with the status; nil until then.
   public var trailingMetadata: Metadata? { reader.call.trailingMetadata }
 
+  /// Whether the message read last came compressed.
+  var lastWasCompressed: Bool { reader.call.inbox.lastWasCompressed }
+
   /// Ends the call with CANCELLED; without effect when it is over.
   public func cancel() {
     reader.call.cancel()

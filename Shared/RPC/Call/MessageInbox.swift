@@ -39,6 +39,7 @@ final class MessageInbox: Sendable {
   private let budget: ByteBudget?
   /// The largest message after decompression.
   private let maxMessageBytes: Int
+  private let lastCompressed = Atomic(false)
   private let state = Mutex(State())
 
   /// What a message that waits takes beside its bytes.
@@ -118,6 +119,9 @@ final class MessageInbox: Sendable {
 
   // MARK: The consumer's side
 
+  /// Whether the message taken last came compressed.
+  var lastWasCompressed: Bool { lastCompressed.load(ordering: .relaxed) }
+
   /// The next message, decompressed, or nil after the last.
   ///
   /// One task at a time may wait.
@@ -135,7 +139,9 @@ final class MessageInbox: Sendable {
       }
     }
     switch taken {
-    case .message(let message): return try message.plain(maxBytes: maxMessageBytes)
+    case .message(let message):
+      lastCompressed.store(message.isCompressed, ordering: .relaxed)
+      return try message.plain(maxBytes: maxMessageBytes)
     case .end: return nil
     case .failed(let error): throw error
     case .cancelled, nil:

@@ -161,6 +161,7 @@ final class ServerCall: StreamPort, @unchecked Sendable {
       throw isOver ? RPCError(.cancelled, "the call is over") : Self.notOneRequest
     }
     request = nil
+    context.response.requestWasCompressed = message.isCompressed
     countHeld()
     return try I(slice: message.plain(maxBytes: connection.core.configuration.maxMessageBytes))
   }

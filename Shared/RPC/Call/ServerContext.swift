@@ -63,6 +63,13 @@ final class ResponseMetadata: Sendable {
 
   let values = Mutex((initial: Metadata(), trailing: Metadata()))
   private let encoding = Mutex(Encoding())
+  private let compressedRequest = Atomic(false)
+
+  /// Whether the request of a method that takes exactly one came compressed.
+  var requestWasCompressed: Bool {
+    get { compressedRequest.load(ordering: .relaxed) }
+    set { compressedRequest.store(newValue, ordering: .relaxed) }
+  }
 
   func compress(_ value: MessageEncoding) {
     encoding.withLock { if !$0.isFixed { $0.value = value } }

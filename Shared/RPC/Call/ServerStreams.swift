@@ -57,6 +57,11 @@ public struct RequestStream<Message: RPCMessage>: AsyncSequence, Sendable {
     source = .messages(messages)
   }
 
+  /// Whether the message read last came compressed.
+  var lastWasCompressed: Bool {
+    if case .call(let call) = source { call.inbox.lastWasCompressed } else { false }
+  }
+
   /// Starts to read.
   public func makeAsyncIterator() -> Iterator {
     switch source {

@@ -10,7 +10,7 @@ import NIOSSL
 ///
 /// `@unchecked Sendable`: the variables are used on `eventLoop` alone.
 final class Subchannel: @unchecked Sendable {
-  /// A connection that lived shorter than this counts as a failed attempt.
+  /// A connection that lived shorter than this and answered no call counts as a failed attempt.
   private static let minimumLife = TimeAmount.seconds(1)
 
   let id: Int
@@ -169,7 +169,7 @@ final class Subchannel: @unchecked Sendable {
     ready.remove(at: index)
     guard !isClosed else { return }
     lastFailure = reason
-    if connection.readySince + Self.minimumLife <= eventLoop.now {
+    if connection.hasAnswered || connection.readySince + Self.minimumLife <= eventLoop.now {
       backoff.reset()
     } else if ready.isEmpty, !isConnecting {
       backOff(reason)

@@ -21,6 +21,8 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
   private var keepaliveTimer: Scheduled<Void>?
   private var lastRead: NIODeadline
   private var isPingOutstanding = false
+  /// Whether a call got the head of a response.
+  private(set) var hasAnswered = false
   private(set) var readySince: NIODeadline
 
   /// Whether the handshake was finished.
@@ -140,6 +142,7 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
   override func handle(_ event: HTTP2Event) {
     switch event {
     case .head(let stream, let fields, let endStream, let oversized):
+      hasAnswered = true
       attempts[stream]?.received(head: fields, endStream: endStream, oversized: oversized)
     case .data(let stream, let bytes): attempts[stream]?.received(bytes)
     case .trailers(let stream, let fields, let oversized):

@@ -30,7 +30,7 @@ func withLoopback(
 
 /// Runs `body` with a server of `service` on a free port; shuts it down after it.
 func withServer(
-  _ service: EchoService = EchoService(),
+  _ service: any RPCService = EchoService(),
   _ configuration: ServerConfiguration = ServerConfiguration(),
   _ body: (RPCServer, Int) async throws -> Void
 ) async throws {
