@@ -51,7 +51,16 @@ private struct PublicListener: Listener {
   func run() async throws {
     let port = port
     do {
-      try await server.application { port.succeed($0) }.run()
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        group.addTask { try await server.application { port.succeed($0) }.run() }
+        group.addTask {
+          try await gracefulShutdown()
+          try await Task.sleep(for: configuration[StandardOptions.shutdownGrace])
+          server.endRequests()
+        }
+        defer { group.cancelAll() }
+        try await group.next()
+      }
     } catch let error as IOError {
       throw configuration.listenError(
         GatewayOptions.httpPort,

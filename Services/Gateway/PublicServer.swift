@@ -17,6 +17,7 @@ struct PublicServer: Sendable {
   private let router: GatewayRouter
   private let settings: GatewaySettings
   private let group: any EventLoopGroup
+  private let openRequests = OpenRequests()
   private let logger: Logger
 
   init(
@@ -81,13 +82,16 @@ struct PublicServer: Sendable {
     )
   }
 
+  /// Ends every request that waits for its answer: with an error event where the answer has begun, else with 503.
+  func endRequests() { openRequests.end(.shutDown) }
+
   /// The HTTP server as a service: it runs until its graceful shutdown, which lets requests finish.
   ///
   /// `onListening` is told the port.
   func application(
     onListening: @escaping @Sendable (Int) async -> Void = { _ in }
   ) -> some ApplicationProtocol {
-    let connection = settings.connection
+    let (connection, openRequests) = (settings.connection, openRequests)
     // Its own narration is of interest only when something goes wrong.
     var quiet = logger
     quiet.logLevel = max(.warning, logger.logLevel)
@@ -95,7 +99,9 @@ struct PublicServer: Sendable {
       router: router.build(),
       server: .http1(
         configuration: .init(
-          additionalChannelHandlers: [ConnectionHandler(limits: connection)],
+          additionalChannelHandlers: [
+            ConnectionHandler(limits: connection, registry: openRequests)
+          ],
           idleTimeout: settings.idleTimeout,
           httpDecoderConfiguration: .init(
             maxHeaderFieldSize: settings.headerFieldBytesMax,

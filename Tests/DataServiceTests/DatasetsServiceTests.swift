@@ -83,7 +83,7 @@ import Testing
     }
   }
 
-  @Test(.timeLimit(.minutes(1)))
+  @Test(.timeLimit(.minutes(5)))
   func `A reader that does not read holds the server up, and may leave`() async throws {
     try await withService { client in
       let line = String(repeating: "x", count: 10_000) + "\n"

@@ -11,7 +11,7 @@ import Testing
 
 /// Versions that are uploaded, promoted and watched, over the wire.
 @Suite struct RegistryVersionTests {
-  @Test(.timeLimit(.minutes(1)))
+  @Test(.timeLimit(.minutes(5)))
   func `A model is uploaded, promoted and rolled back, and a watcher sees it`() async throws {
     try await withService { service in
       let client = service.client
@@ -94,7 +94,7 @@ import Testing
     }
   }
 
-  @Test(.timeLimit(.minutes(1)))
+  @Test(.timeLimit(.minutes(5)))
   func `A watch ends when the server drains`() async throws {
     let root = FileManager.default.temporaryDirectory.path + "/data-\(UUID().uuidString)"
     defer { try? FileManager.default.removeItem(atPath: root) }

@@ -5,7 +5,7 @@ import Tokenizers
 
 @testable import Generation
 
-@Suite("Limits of the engine", .timeLimit(.minutes(2)))
+@Suite("Limits of the engine", .timeLimit(.minutes(5)))
 struct EngineLimitTests {
   /// A model that writes "a" for ever.
   private func endless(contextTokens: Int = 200) throws -> ScriptedModel {

@@ -4,7 +4,7 @@ import Tokenizers
 
 @testable import Generation
 
-@Suite("Generation engine", .timeLimit(.minutes(2)))
+@Suite("Generation engine", .timeLimit(.minutes(5)))
 struct GenerationEngineTests {
   /// The ids of letters in the demo vocabulary.
   private static func id(_ token: String) throws -> UInt32 {

@@ -3,7 +3,7 @@ import ServiceAPI
 import ServiceKit
 import Testing
 
-@Suite("Engine metrics", .timeLimit(.minutes(2)))
+@Suite("Engine metrics", .timeLimit(.minutes(5)))
 struct EngineMetricsTests {
   @Test("a chat is seen in vLLM's figures, each once")
   func chat() async throws {

@@ -4,7 +4,7 @@ import JobSupervision
 import Testing
 
 /// What the machine does to jobs.
-@Suite(.timeLimit(.minutes(2))) struct HostFailureTests {
+@Suite(.timeLimit(.minutes(5))) struct HostFailureTests {
   private func isTrouble(_ notice: SupervisionNotice) -> Bool {
     if case .trouble = notice { true } else { false }
   }

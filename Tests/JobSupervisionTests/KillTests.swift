@@ -5,7 +5,7 @@ import Testing
 import WorkerProtocol
 
 /// The process of the service is killed while a worker runs.
-@Suite(.serialized, .timeLimit(.minutes(2))) struct KillTests {
+@Suite(.serialized, .timeLimit(.minutes(5))) struct KillTests {
   @Test(arguments: [1, 3, 6])
   func `The worker ends with the service, and the next service finishes the job`(
     step: UInt64

@@ -4,7 +4,7 @@ import JobSupervision
 import Testing
 import WorkerProtocol
 
-@Suite(.timeLimit(.minutes(2))) struct SupervisionTests {
+@Suite(.timeLimit(.minutes(5))) struct SupervisionTests {
   @Test func `A job runs in a process of its own, and what it told is kept`() async throws {
     let jobs = try SupervisedJobs()
     try await jobs.supervised { supervisor in

@@ -5,7 +5,7 @@ import Testing
 
 @testable import ModelAccess
 
-@Suite("Loaded models", .timeLimit(.minutes(1)))
+@Suite("Loaded models", .timeLimit(.minutes(5)))
 struct LoadedModelsTests {
   /// Loads a version as its own name, and counts.
   private final class Loader: Sendable {

@@ -38,7 +38,7 @@ struct ModelFilesTests {
     try ModelFiles.verify(bad) { $0 != "config.json" }
   }
 
-  @Test("what is no file is refused at once", .timeLimit(.minutes(1)))
+  @Test("what is no file is refused at once", .timeLimit(.minutes(5)))
   func notFiles() throws {
     let folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)

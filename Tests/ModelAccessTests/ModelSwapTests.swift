@@ -5,7 +5,7 @@ import Testing
 
 @testable import ModelAccess
 
-@Suite("Swapped models", .timeLimit(.minutes(1)))
+@Suite("Swapped models", .timeLimit(.minutes(5)))
 struct ModelSwapTests {
   /// A model that says which version it is, and how many of its kind live.
   private final class Weights: Sendable {

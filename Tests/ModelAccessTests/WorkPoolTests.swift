@@ -2,7 +2,7 @@ import ModelAccess
 import RPC
 import Testing
 
-@Suite("Work pool", .timeLimit(.minutes(1)))
+@Suite("Work pool", .timeLimit(.minutes(5)))
 struct WorkPoolTests {
   @Test("requests over the bound are refused, and places are taken again")
   func admits() async throws {

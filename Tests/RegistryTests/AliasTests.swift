@@ -115,7 +115,7 @@ import Testing
     #expect(try await registry.rollback("tiny").version == 1)
   }
 
-  @Test(.timeLimit(.minutes(1)))
+  @Test(.timeLimit(.minutes(5)))
   func `A watcher sees where aliases point, then each change`() async throws {
     let temporary = try TemporaryStore()
     let registry = try await registry(temporary)

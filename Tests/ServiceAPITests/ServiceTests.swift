@@ -15,7 +15,7 @@ import Testing
     #expect(Implementation.serviceName == "llmos.test.v1.Everything")
   }
 
-  @Test(.timeLimit(.minutes(1)))
+  @Test(.timeLimit(.minutes(5)))
   func `a client's calls of every kind reach the service and come back`() async throws {
     try await withClient { client in
       let lists = try await client.single(Samples.scalars)
@@ -40,7 +40,7 @@ import Testing
     }
   }
 
-  @Test(.timeLimit(.minutes(1)))
+  @Test(.timeLimit(.minutes(5)))
   func `a request that cannot be encoded fails and the next one succeeds`() async throws {
     try await withClient { client in
       var request = TestV1.Scalars()

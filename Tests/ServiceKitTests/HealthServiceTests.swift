@@ -52,7 +52,7 @@ private struct Loopback {
   }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct HealthOverRPC {
+@Suite(.timeLimit(.minutes(5))) struct HealthOverRPC {
   @Test func `a check follows the process`() async throws {
     let loopback = try await Loopback()
     #expect(try await loopback.check() == .notServing)
@@ -106,7 +106,7 @@ private struct Loopback {
   }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct ObservedCalls {
+@Suite(.timeLimit(.minutes(5))) struct ObservedCalls {
   private static let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
   private typealias Empty = HealthV1.HealthCheckRequest
 

@@ -7,7 +7,7 @@ import Testing
 
 @testable import ServiceKit
 
-@Suite(.timeLimit(.minutes(1))) struct LifeOfAProcess {
+@Suite(.timeLimit(.minutes(5))) struct LifeOfAProcess {
   private func get(_ port: Int, _ path: String) async throws -> String {
     let client = try await RawClient(port: port)
     try await client.send("GET \(path) HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
@@ -232,7 +232,7 @@ import Testing
   }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct RefusedStarts {
+@Suite(.timeLimit(.minutes(5))) struct RefusedStarts {
   @Test func `a wrong option is one line and exit code 2`() async throws {
     let run = try SampleRun(["--rpc.prot=1"])
     #expect(try await run.exitCode() == 2)
@@ -340,7 +340,7 @@ import Testing
   }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct OneShotValues {
+@Suite(.timeLimit(.minutes(5))) struct OneShotValues {
   @Test func `waiting before and after gives the value, and the first one stays`() async throws {
     let shot = OneShot<Int>()
     async let early = shot.value()

@@ -87,6 +87,48 @@ struct ReconciliationTests {
     #expect(desired.actions(on: processes).isEmpty)
   }
 
+  @Test("replicas are replaced one after another, and never the last that takes requests")
+  func replacesOneByOne() throws {
+    var processes = try ready(inference: 3)
+    var desired = try desired(inference: 3)
+    for number in 1...3 { desired.replaced[replica(number)] = 50 }
+    #expect(desired.actions(on: processes) == [.drain(replica(3))])
+    try change(&processes, "inference-3") { $0.state = .draining }
+    #expect(desired.actions(on: processes).isEmpty)
+    try change(&processes, "inference-3") { ($0.state, $0.run) = (.starting, 51) }
+    #expect(desired.actions(on: processes).isEmpty)
+    try change(&processes, "inference-3") { $0.state = .ready }
+    #expect(desired.actions(on: processes) == [.drain(replica(2))])
+    // A successor that does not start does not keep the rest from being replaced, but the last one stays.
+    try change(&processes, "inference-2") {
+      ($0.state, $0.run, $0.failedStarts) = (.restarting, 52, 1)
+    }
+    #expect(desired.actions(on: processes) == [.drain(replica(1))])
+    try change(&processes, "inference-3") { $0.state = .restarting }
+    #expect(desired.actions(on: processes).isEmpty)
+  }
+
+  @Test("another process stands in while the only replica is replaced, and then goes")
+  func standsIn() throws {
+    var processes = try ready(inference: 1)
+    var desired = try desired(inference: 1)
+    let run = try #require(processes.first { $0.instance == replica(1) }).run
+    desired.replaced[replica(1)] = run
+    #expect(desired.actions(on: processes) == [.start(replica(2))])
+    processes.append(SuiteProcess(replica(2), run: 98))
+    #expect(desired.actions(on: processes).isEmpty)
+    try change(&processes, "inference-2") { $0.state = .ready }
+    #expect(desired.actions(on: processes) == [.drain(replica(1))])
+    try change(&processes, "inference-1") { $0.state = .draining }
+    #expect(desired.actions(on: processes).isEmpty)
+    processes.removeAll { $0.instance == replica(1) }
+    #expect(desired.actions(on: processes) == [.start(replica(1))])
+    processes.append(SuiteProcess(replica(1), run: 99))
+    #expect(desired.actions(on: processes).isEmpty)
+    try change(&processes, "inference-1") { $0.state = .ready }
+    #expect(desired.actions(on: processes) == [.drain(replica(2))])
+  }
+
   @Test("services that are one process are replaced as well")
   func replacesSingleServices() throws {
     var desired = DesiredState()
@@ -166,7 +208,6 @@ private struct Simulation {
 
   private mutating func reconcile() {
     let before = takingRequests
-    var isReplacing = false
     for action in desired.actions(on: processes) {
       switch action {
       case .start(let instance):
@@ -179,12 +220,11 @@ private struct Simulation {
           continue
         }
         #expect(processes[index].state != .draining)
-        isReplacing = isReplacing || processes[index].run <= desired.replaced[instance, default: -1]
         processes[index].state = .draining
       }
     }
-    // Scaling alone never takes away the last replica that serves.
-    #expect(isReplacing || before == 0 || takingRequests > 0)
+    // Neither scaling nor replacing takes away the last replica that serves.
+    #expect(before == 0 || takingRequests > 0)
   }
 
   private var takingRequests: Int {

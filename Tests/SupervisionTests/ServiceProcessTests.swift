@@ -6,7 +6,7 @@ import Testing
 
 @testable import Supervision
 
-@Suite("A service's process", .timeLimit(.minutes(1)))
+@Suite("A service's process", .timeLimit(.minutes(5)))
 struct ServiceProcessTests {
   private func bash(_ script: String, in folder: TemporaryFolder) -> ServiceProcess {
     ServiceProcess(

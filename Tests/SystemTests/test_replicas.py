@@ -157,7 +157,15 @@ def test_no_request_fails_that_had_not_streamed_while_replicas_are_killed_replac
             assert sorted(addresses(suite)) == sorted(f"127.0.0.1:{row['rpc']}" for row in rows.values())
             load.await_answers()
             assert load.take_failures() == []
-    assert replicas(suite)["inference-1"]["pid"] == fresh["inference-1"]["pid"]
+        assert replicas(suite)["inference-1"]["pid"] == fresh["inference-1"]["pid"]
+
+        # The only one is replaced: another stands in for it.
+        said = suite.llmos("drain", "inference").stdout
+        assert "inference-2 is ready" in said and "inference-1 was replaced" in said
+        load.await_answers()
+        assert load.take_failures() == []
+        eventually(lambda: list(replicas(suite)) == ["inference-1"], "the stand-in to end")
+        assert replicas(suite)["inference-1"]["pid"] != fresh["inference-1"]["pid"]
     eventually(
         lambda: [row["requests_running"] for row in replicas(suite).values()] == [0], "the engine to be idle")
 
@@ -204,18 +212,48 @@ def test_a_single_service_is_replaced_on_its_ports(own_suite):
     assert ask(own_suite.url, CONVERSATIONS[0]) is None
 
 
-def test_a_bad_file_of_what_is_desired_is_told_of_and_ignored(own_suite):
+@pytest.mark.parametrize("state, word", [
+    ('{"replicas": {"inference": 1000000}}', "from 1 to 64"),
+    ('{"replaced": {"inference-1": 1000000}}', "run 1000000 of inference-1 is to be replaced"),
+])
+def test_a_bad_file_of_what_is_desired_is_told_of_and_ignored(own_suite, state, word):
+    own_suite.llmos("scale", "inference=2")
     before = own_suite.ps()
     path = own_suite.home / "run" / "desired.json"
-    path.write_text('{"replicas": {"inference": 1000000}}')
-    os.kill(own_suite.description["pid"], signal.SIGHUP)
+    path.write_text(state)
+    os.kill(own_suite.description["pid"], signal.SIGUSR1)
     log = own_suite.home / "logs" / "supervisor.log"
-    eventually(lambda: "from 1 to 64" in log.read_text(), "the supervisor's word")
+    eventually(lambda: word in log.read_text(), "the supervisor's word")
     own_suite.llmos("scale", "inference=2")
     after = own_suite.ps()
     assert list(replicas(own_suite)) == ["inference-1", "inference-2"]
     assert {name: row["pid"] for name, row in after.items() if name in before} == {
         name: row["pid"] for name, row in before.items()}
+
+
+@pytest.mark.parametrize("is_ignored", [True, False])
+def test_a_closed_terminal_ends_a_suite_unless_it_was_started_to_outlive_it(tmp_path, is_ignored):
+    suite = Suite(tmp_path)
+    command = [BUILD / "llmos", "up", "--any-ports", "--models", str(MODELS), "--home", tmp_path]
+    hang_up = signal.SIG_IGN if is_ignored else signal.SIG_DFL
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True,
+                          preexec_fn=lambda: signal.signal(signal.SIGHUP, hang_up)) as process:
+        eventually((tmp_path / "run" / "suite.json").exists, "the suite to start", seconds=60)
+        process.send_signal(signal.SIGHUP)
+        if is_ignored:
+            suite.llmos("scale", "inference=2")
+            assert list(replicas(suite)) == ["inference-1", "inference-2"]
+            suite.stop()
+        assert process.wait(60) == 0
+    assert processes_of(tmp_path) == []
+
+
+def test_up_does_not_pretend_to_change_a_running_suite(suite):
+    suite.llmos("up", "--detach", "--replicas", "inference=1")
+    other = suite.llmos("up", "--detach", "--replicas", "inference=2", check=False)
+    assert other.returncode != 0 and "llmos scale inference=2" in other.stderr
+    twice = suite.llmos("up", "--replicas", "inference=1", "--replicas", "inference=2", check=False)
+    assert twice.returncode != 0 and "more than once" in twice.stderr
 
 
 def test_a_replica_that_does_not_start_is_told_with_its_last_word_and_the_others_stay(tmp_path):

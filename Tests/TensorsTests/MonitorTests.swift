@@ -1,7 +1,7 @@
 import Tensors
 import Testing
 
-@Suite("Monitor", .timeLimit(.minutes(1)))
+@Suite("Monitor", .timeLimit(.minutes(5)))
 struct MonitorTests {
   @Test("a wait with a deadline ends at the deadline, or before it with a value")
   func deadlines() {

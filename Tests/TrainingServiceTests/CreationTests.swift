@@ -4,7 +4,7 @@ import ServiceAPI
 import Testing
 import TrainingService
 
-@Suite(.timeLimit(.minutes(1))) struct CreationTests {
+@Suite(.timeLimit(.minutes(5))) struct CreationTests {
   @Test func `A job is created with its names pinned, and shown as it is`() async throws {
     try await withTraining(jobsRun: false) { training in
       let job = try await training.create(["batchSize": "4"])

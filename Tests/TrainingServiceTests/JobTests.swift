@@ -7,7 +7,7 @@ import Testing
 import TrainingService
 import WorkerProtocol
 
-@Suite(.timeLimit(.minutes(1))) struct JobTests {
+@Suite(.timeLimit(.minutes(5))) struct JobTests {
   /// The events of a job until it ends, or until `isEnough`.
   private func events(
     _ stream: ResponseStream<TrainingV1.JobEvent>,

@@ -24,8 +24,21 @@ struct DetachedSuite: Sendable {
   private var log: FilePath { layout.logs.appending("supervisor.log") }
 
   /// Runs `llmos` again with `arguments` but `--detach`, and returns when that suite is ready.
-  func start(arguments: [String]) async throws {
+  ///
+  /// Throws `alreadyRunning` if a suite runs that has other numbers of processes than `replicas` asks for.
+  func start(_ replicas: [ReplicaCount], arguments: [String]) async throws {
     if let suite = SuiteDescription.running(on: layout) {
+      for asked in replicas {
+        let actual = suite.replicas[asked.service] ?? 1
+        guard actual == asked.count else {
+          let name = asked.service.rawValue
+          throw SupervisionError(
+            .alreadyRunning,
+            "llmos already runs at \(suite.gateway) with \(name)=\(actual); "
+              + "llmos scale \(name)=\(asked.count) changes that"
+          )
+        }
+      }
       Output.line("llmos already runs at \(suite.gateway)")
       return
     }

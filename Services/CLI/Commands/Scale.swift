@@ -54,7 +54,7 @@ struct Drain: AsyncParsableCommand {
     discussion: """
       A replica such as inference-2 takes no more requests, finishes those it has, and ends; the other replicas \
       take its share until the fresh process is ready. The name of a service stands for its replicas, one after \
-      another. A service that is one process is away for the moment between: the gateway refuses connections, \
+      another; if there is one alone, another stands in for it. A service that is one process is away for the moment between: the gateway refuses connections, \
       without any of the others requests that need it fail. Requests that have not finished within 30 seconds \
       (other services than inference: 10) are ended.
       """
@@ -95,7 +95,12 @@ struct Drain: AsyncParsableCommand {
         )
       }
       guard let process = description[instance] else { return .init(starting: [instance]) }
-      if process.run <= run { return .init(ending: [instance]) }
+      if process.run <= run {
+        // It stays until another takes requests.
+        let others = description.processes(of: instance.service).filter { $0.instance != instance }
+        let isAlone = !others.contains(where: \.isReady)
+        return .init(starting: isAlone ? others.map(\.instance) : [], ending: [instance])
+      }
       return .init(starting: process.isReady ? [] : [instance])
     }
     Output.line("\(instance) was replaced (after \(change.time))")

@@ -41,7 +41,7 @@ struct SuiteChange: Sendable {
   /// Changes what is desired.
   func request(_ edit: (inout DesiredState) throws -> Void) throws {
     try DesiredState.change(on: layout, edit)
-    guard kill(before.pid, SIGHUP) == 0 else { throw stopped }
+    guard kill(before.pid, SIGUSR1) == 0 else { throw stopped }
   }
 
   /// Waits until nothing is outstanding of what is still to happen to the suite, and says what happens.

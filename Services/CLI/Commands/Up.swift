@@ -67,8 +67,10 @@ struct Up: AsyncParsableCommand {
   func run() async throws {
     // Closing the terminal must not end a suite that was detached from it.
     if ownSession { setsid() }
+    let desired = try desiredReplicas()
     if detach {
       try await DetachedSuite(layout: suite.layout).start(
+        desired,
         arguments: Array(CommandLine.arguments.dropFirst())
       )
       return
@@ -79,7 +81,7 @@ struct Up: AsyncParsableCommand {
       demoModels: try modelsFolder()
     )
     if anyPorts { options.ports = options.ports.mapValues(\.chosenBySystem) }
-    for count in replicas { options.desired.set(count) }
+    for count in desired { options.desired.set(count) }
     if let httpPort { options.ports[.gateway]?.http = httpPort }
     if let jobsMax { options.arguments[.training, default: []] += ["--jobs.max", "\(jobsMax)"] }
     if let trainingMemory {
@@ -90,13 +92,16 @@ struct Up: AsyncParsableCommand {
       probe: ReadinessProbe(client: .shared),
       report: Self.tell
     )
-    let terminal = Terminal()
-    let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint, .sighup)
+    // A closed terminal ends the suite, unless it was started to outlive it (nohup).
+    let isHangUpIgnored = Self.isIgnored(SIGHUP)
+    let signals = await UnixSignalsSequence(
+      trapping: [.sigterm, .sigint, .sigusr1] + (isHangUpIgnored ? [] : [.sighup])
+    )
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try await supervisor.run() }
       group.addTask {
         for await signal in signals {
-          guard signal == .sighup, !terminal.hasGone else { return }
+          guard signal == .sigusr1 else { return }
           await supervisor.reload()
         }
       }
@@ -108,6 +113,14 @@ struct Up: AsyncParsableCommand {
     Output.line("llmos has stopped")
   }
 
+  private func desiredReplicas() throws -> [ReplicaCount] {
+    let services = replicas.map(\.service)
+    guard let twice = services.first(where: { one in services.count { $0 == one } > 1 }) else {
+      return replicas
+    }
+    throw ValidationError("--replicas names \(twice.rawValue) more than once")
+  }
+
   private func modelsFolder() throws -> FilePath? {
     guard let models else { return nil }
     var isFolder = false
@@ -115,6 +128,13 @@ struct Up: AsyncParsableCommand {
       throw ValidationError("--models \(models) is not a folder")
     }
     return FilePath(URL(filePath: models).standardizedFileURL.path)
+  }
+
+  private static func isIgnored(_ signal: CInt) -> Bool {
+    var action = sigaction()
+    guard sigaction(signal, nil, &action) == 0 else { return false }
+    return unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self)
+      == unsafeBitCast(SIG_IGN, to: Int.self)
   }
 
   private static func tell(_ event: SupervisionEvent) {
@@ -143,22 +163,5 @@ struct Down: AsyncParsableCommand {
   func run() async throws {
     try await DetachedSuite(layout: suite.layout).stop()
     Output.line("stopped")
-  }
-}
-
-/// The terminal that a suite in the foreground was started from.
-///
-/// The same signal says that it has gone and that something else is desired of the suite.
-private struct Terminal: Sendable {
-  private let wasThere = Self.isThere
-
-  /// Whether there was one, which was closed.
-  var hasGone: Bool { wasThere && !Self.isThere }
-
-  private static var isThere: Bool {
-    let descriptor = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC)
-    guard descriptor >= 0 else { return false }
-    close(descriptor)
-    return true
   }
 }

@@ -17,6 +17,12 @@ package struct ServiceInstance: Sendable, Hashable {
   package static func all(of service: Service, count: Int) -> [ServiceInstance] {
     (0..<count).map { ServiceInstance(service, $0 + 1) }
   }
+
+  /// The process that stands in for the only one of a service while that is replaced, nil where the service
+  /// cannot have two.
+  package static func standIn(of service: Service) -> ServiceInstance? {
+    service.isReplicated ? ServiceInstance(service, 2) : nil
+  }
 }
 
 extension ServiceInstance: LosslessStringConvertible {

@@ -79,7 +79,15 @@ package actor SuiteSupervisor {
   /// before.
   package func reload() {
     do throws(SupervisionError) {
-      desired = try DesiredState.read(options.layout.desired)
+      let state = try DesiredState.read(options.layout.desired)
+      // One that is to be replaced up to a run that is still to come would be replaced again and again.
+      for (instance, run) in state.replaced where run > runs {
+        throw SupervisionError(
+          .invalidRequest,
+          "\(options.layout.desired): run \(run) of \(instance) is to be replaced, the last one is \(runs)"
+        )
+      }
+      desired = state
       reconcile()
     } catch {
       report(.ignored(error))

@@ -39,7 +39,9 @@ struct ChatEventStream: Sendable {
     do {
       if var failure = try await writeEvents(to: &writer) {
         // A call that the watch cancelled says only that.
-        failure = watch.error ?? failure
+        if let error = watch.error {
+          failure = error.code == .unavailable ? .interrupted(cause: nil) : error
+        }
         if failure.code == .clientClosed { throw failure }
         log(failure)
         try await writer.write(ByteBuffer(bytes: ChatStreamFrames.error(failure)))

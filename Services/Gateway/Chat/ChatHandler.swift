@@ -49,10 +49,15 @@ struct ChatHandler: Sendable {
     do throws(RPCError) {
       (text, complete) = try await backends.inference.call { client, options throws(RPCError) in
         var text = ""
-        for try await response in try await client.generate(request, options: options) {
+        let stream = try await client.generate(request, options: options)
+        var iterator = stream.makeAsyncIterator()
+        while let response = try await iterator.next() {
           switch response.event {
           case .chunk(let chunk): text += chunk.text
-          case .complete(let complete): return (text, complete)
+          case .complete(let complete):
+            // The status that follows says nothing new, but the call is not given up before it.
+            _ = try? await iterator.next()
+            return (text, complete)
           case nil: break
           }
         }

@@ -46,6 +46,7 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
   private static let ping = ByteBuffer(string: ": ping\n\n")
 
   private let limits: Limits
+  private let registry: OpenRequests
   private let heads = RequestHeadHandler()
   private var watches: [ObjectIdentifier: ClientWatch] = [:]
   private var isClosed = false
@@ -71,7 +72,8 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
   private var headDue: Scheduled<Void>?
   private var stall: Scheduled<Void>?
 
-  init(limits: Limits) { self.limits = limits }
+  /// A handler that keeps the requests of its connection in `registry`.
+  init(limits: Limits, registry: OpenRequests) { (self.limits, self.registry) = (limits, registry) }
 
   func handlerAdded(context: ChannelHandlerContext) {
     let pipeline = context.pipeline.syncOperations
@@ -270,10 +272,12 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
     let watch = registration.watch
     if !registration.isAdded {
       watches[ObjectIdentifier(watch)] = nil
+      registry.remove(watch)
     } else if isClosed {
       watch.fire(.clientClosed)
     } else {
       watches[ObjectIdentifier(watch)] = watch
+      registry.insert(watch)
     }
     promise?.succeed()
   }

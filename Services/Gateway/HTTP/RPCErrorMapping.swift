@@ -13,11 +13,11 @@ extension GatewayError {
     )
   }
 
-  /// A replica was lost that had streamed a part of its answer.
-  static func interrupted(cause: RPCError) -> GatewayError {
+  /// A process was lost or ended that had streamed a part of its answer.
+  static func interrupted(cause: RPCError?) -> GatewayError {
     GatewayError(
       .unavailable,
-      "The answer was interrupted: the replica that made it has failed or was shut down. "
+      "The answer was interrupted: the process that made it has failed or was shut down. "
         + "Please retry the request.",
       reason: "stream_interrupted",
       cause: cause

@@ -12,6 +12,7 @@ struct InferenceReplicas: Sendable {
 
   let replicas: ReplicaSet
   let metrics: ReplicaMetrics
+  let budget = RetryBudget()
   /// How long a call waits for a replica that is ready, all attempts together.
   let readyTimeout: Duration
 
@@ -72,7 +73,9 @@ struct InferenceReplicas: Sendable {
     while true {
       let lease = try await attempts.begin()
       do throws(RPCError) {
-        return try await body(lease, .inheriting())
+        let response = try await body(lease, .inheriting())
+        budget.refill()
+        return response
       } catch {
         guard attempts.failed(lease, error) else { throw error }
       }

@@ -41,42 +41,90 @@ public struct EndpointLookup: Sendable {
   /// Largest file of endpoints, in bytes.
   public static let fileBytesMax = 64 << 10
 
+  /// Most names in a file of endpoints; addresses are bounded by the file's size.
+  public static let fileNamesMax = 64
+
   /// The endpoints that a source stands for, each once, in the order of their text.
   ///
-  /// Throws UNAVAILABLE if it cannot be asked, INVALID_ARGUMENT for a malformed line.
-  func endpoints(of source: EndpointSource) async throws(RPCError) -> [Endpoint] {
-    var found: Set<Endpoint> = []
-    switch source {
-    case .endpoint(let endpoint): found = try await resolved(endpoint)
-    case .file(let path):
-      let lines = try await text(path).split(whereSeparator: \.isNewline)
-      for line in lines {
-        let entry = line.prefix { $0 != "#" }.filter { $0 != " " && $0 != "\t" }
-        guard !entry.isEmpty else { continue }
-        let endpoint: Endpoint
-        do throws(RPCError) {
-          endpoint = try Endpoint(parsing: entry)
-        } catch {
-          throw RPCError(.invalidArgument, "\(path): '\(entry.prefix(100))' \(error.message)")
+  /// `names` holds what names stood for: they are looked up only if `isAnew` or if they are new, and one that cannot
+  /// be looked up now stands for what it did before.
+  ///
+  /// Throws UNAVAILABLE if the source cannot be read or stands for nothing because lookups fail, INVALID_ARGUMENT for
+  /// a malformed line.
+  func endpoints(
+    of source: EndpointSource,
+    names: inout ResolvedNames,
+    isAnew: Bool = true
+  ) async throws(RPCError) -> [Endpoint] {
+    let entries = try await entries(of: source)
+    let named = entries.filter { !Self.isAddress($0.host) }
+    guard named.count <= Self.fileNamesMax else {
+      throw RPCError(
+        .invalidArgument,
+        "\(source) has \(named.count) names, more than \(Self.fileNamesMax)"
+      )
+    }
+    let due = named.filter { isAnew || names.known[$0] == nil }
+    names.known = names.known.filter { named.contains($0.key) }
+    names.failure = nil
+    // Side by side: one that takes long must not keep the others back.
+    await withTaskGroup(of: (Endpoint, Result<Set<Endpoint>, RPCError>).self) { group in
+      for endpoint in due { group.addTask { (endpoint, await resolved(endpoint)) } }
+      for await (endpoint, result) in group {
+        switch result {
+        case .success(let addresses): names.known[endpoint] = addresses
+        case .failure(let error): names.failure = error
         }
-        found.formUnion(try await resolved(endpoint))
       }
     }
+    var found = Set(entries.filter { Self.isAddress($0.host) })
+    for addresses in names.known.values { found.formUnion(addresses) }
+    if found.isEmpty, let failure = names.failure { throw failure }
     return found.sorted { ($0.host, $0.port) < ($1.host, $1.port) }
   }
 
+  private func entries(of source: EndpointSource) async throws(RPCError) -> Set<Endpoint> {
+    switch source {
+    case .endpoint(let endpoint): return [endpoint]
+    case .file(let path):
+      var entries: Set<Endpoint> = []
+      for line in try await text(path).split(whereSeparator: \.isNewline) {
+        let entry = line.prefix { $0 != "#" }.filter { $0 != " " && $0 != "\t" }
+        guard !entry.isEmpty else { continue }
+        do throws(RPCError) {
+          entries.insert(try Endpoint(parsing: entry))
+        } catch {
+          throw RPCError(.invalidArgument, "\(path): '\(entry.prefix(100))' \(error.message)")
+        }
+      }
+      return entries
+    }
+  }
+
   /// A name has its IPv4 addresses or, without any, its IPv6 ones: a server that listens on both is one replica.
-  private func resolved(_ endpoint: Endpoint) async throws(RPCError) -> Set<Endpoint> {
-    guard !Self.isAddress(endpoint.host) else { return [endpoint] }
-    let all = try await addresses(endpoint.host)
-    let old = all.filter { !$0.contains(":") }
-    return Set((old.isEmpty ? all : old).map { Endpoint(host: $0, port: endpoint.port) })
+  private func resolved(_ endpoint: Endpoint) async -> Result<Set<Endpoint>, RPCError> {
+    do throws(RPCError) {
+      let all = try await addresses(endpoint.host)
+      let old = all.filter { !$0.contains(":") }
+      return .success(
+        Set((old.isEmpty ? all : old).map { Endpoint(host: $0, port: endpoint.port) })
+      )
+    } catch {
+      return .failure(error)
+    }
   }
 
   /// Whether the host is an address rather than a name.
   static func isAddress(_ host: String) -> Bool {
     (try? SocketAddress(ipAddress: host, port: 0)) != nil
   }
+}
+
+/// What the names of a source stood for when they were last looked up.
+struct ResolvedNames: Sendable {
+  fileprivate(set) var known: [Endpoint: Set<Endpoint>] = [:]
+  /// Why one of them could not be looked up the last time.
+  fileprivate(set) var failure: RPCError?
 }
 
 // MARK: - The system

@@ -102,12 +102,12 @@ public final class ReplicaSet: Sendable {
     _ endpoints: [Endpoint],
     from source: Int
   ) -> [(ReplicaTable.Replica, RPCChannel)] {
-    change { state in
-      guard !state.isClosed else { return [] }
+    let (new, excess) = change { state -> ([(ReplicaTable.Replica, RPCChannel)], Int) in
+      guard !state.isClosed else { return ([], 0) }
       state.lists[source] = endpoints
-      let (added, removed) = state.table.update(state.lists.flatMap(\.self))
+      let (added, removed, excess) = state.table.update(state.lists.flatMap(\.self))
       for id in removed { forget(id, &state) }
-      return added.map { replica in
+      let new = added.map { replica in
         let channel = RPCChannel(
           host: replica.endpoint.host,
           port: replica.endpoint.port,
@@ -117,7 +117,15 @@ public final class ReplicaSet: Sendable {
         state.channels[replica.id] = channel
         return (replica, channel)
       }
+      return (new, excess)
     }
+    if excess > 0 {
+      configuration.logger.error(
+        "too many replicas",
+        metadata: ["left_out": "\(excess)", "most": "\(ReplicaTable.replicasMax)"]
+      )
+    }
+    return new
   }
 
   private func forget(_ id: ReplicaTable.ID, _ state: inout State) {
@@ -204,13 +212,15 @@ public final class ReplicaSet: Sendable {
       state.nextWaiter += 1
       return state.nextWaiter
     }
-    let timer = group.next().scheduleTask(in: TimeAmount(left)) {
-      self.giveUp(id, self.noneReady())
-    }
-    defer { timer.cancel() }
+    var timer: Scheduled<Void>?
+    defer { timer?.cancel() }
     return try await withTaskCancellationHandler {
       await withCheckedContinuation {
         enqueue(Waiter(id: id, excluded: excluded.epochs, continuation: $0))
+        // Only now: it must find the waiter.
+        timer = group.next().scheduleTask(in: TimeAmount(left)) {
+          self.giveUp(id, self.noneReady())
+        }
       }
     } onCancel: {
       giveUp(id, RPCError(.cancelled, "the task that waits for a replica was cancelled"))

@@ -32,9 +32,10 @@ public struct ReplicaSetConfiguration: Sendable {
     channel.connectTimeout = .seconds(3)
     channel.backoffInitial = .milliseconds(50)
     channel.backoffMax = .seconds(1)
-    // A watch runs on each, so silence is asked about; a machine that computes may be late to answer.
-    channel.keepaliveInterval = .seconds(10)
-    channel.keepaliveTimeout = .seconds(10)
+    // A watch runs on each, so silence is asked about; a machine that computes may be late to answer. A replica that
+    // hangs is noticed after both.
+    channel.keepaliveInterval = .seconds(5)
+    channel.keepaliveTimeout = .seconds(5)
   }
 
   var suspension: Backoff { Backoff(initial: suspensionInitial, max: suspensionMax) }

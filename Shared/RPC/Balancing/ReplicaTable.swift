@@ -8,8 +8,10 @@ struct ReplicaTable: Sendable {
   /// Names a replica for as long as the process lives.
   typealias ID = UInt64
 
-  /// Most replicas at once, those included that only finish their calls.
+  /// Most replicas that are listed.
   static let replicasMax = 256
+  /// Most replicas at once, with those that only finish their calls.
+  static let membersMax = 2 * replicasMax
 
   struct Replica: Sendable {
     let id: ID
@@ -41,8 +43,10 @@ struct ReplicaTable: Sendable {
 
   /// Takes the list of endpoints over; what is in excess of ``replicasMax`` is left out.
   ///
-  /// Returns the replicas that are new, and those that are gone.
-  mutating func update(_ endpoints: [Endpoint]) -> (added: [Replica], removed: [ID]) {
+  /// Returns the replicas that are new, those that are gone, and how many endpoints were left out.
+  mutating func update(
+    _ endpoints: [Endpoint]
+  ) -> (added: [Replica], removed: [ID], excess: Int) {
     let listed = Set(endpoints)
     var known: Set<Endpoint> = []
     for index in replicas.indices {
@@ -52,14 +56,20 @@ struct ReplicaTable: Sendable {
     let removed = replicas.filter { !$0.isListed && $0.outstanding == 0 }.map(\.id)
     for id in removed { remove(id) }
     var added: [Replica] = []
-    for endpoint in endpoints where replicas.count < Self.replicasMax {
-      guard known.insert(endpoint).inserted else { continue }
+    var listedCount = replicas.count { $0.isListed }
+    var excess = 0
+    for endpoint in endpoints where known.insert(endpoint).inserted {
+      guard listedCount < Self.replicasMax, replicas.count < Self.membersMax else {
+        excess += 1
+        continue
+      }
+      listedCount += 1
       added.append(Replica(id: nextID, endpoint: endpoint))
       replicas.append(Replica(id: nextID, endpoint: endpoint))
       nextID += 1
     }
     checkInvariants()
-    return (added, removed)
+    return (added, removed, excess)
   }
 
   /// Counts a call on the ready replica with the fewest outstanding, in turn among equals.
@@ -160,7 +170,7 @@ struct ReplicaTable: Sendable {
   /// What holds between any two calls.
   func checkInvariants() {
     assert(Set(replicas.map(\.endpoint)).count == replicas.count, "an endpoint is there twice")
-    assert(replicas.count <= Self.replicasMax)
+    assert(replicas.count <= Self.membersMax)
     assert((-1..<max(1, replicas.count)).contains(lastPicked))
     for replica in replicas {
       assert(replica.outstanding >= 0)

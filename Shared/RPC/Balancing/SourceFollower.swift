@@ -1,5 +1,6 @@
 import Logging
 import NIOCore
+import Synchronization
 
 /// Looks at one source of endpoints, again and again.
 final class SourceFollower: Sendable {
@@ -8,6 +9,8 @@ final class SourceFollower: Sendable {
   private let eventLoop: any EventLoop
   private let wakeups: AsyncStream<Void>
   private let continuation: AsyncStream<Void>.Continuation
+  /// Whether names are to be looked up at the next look, due or not.
+  private let isPoked = Atomic(false)
 
   init(
     _ source: EndpointSource,
@@ -21,7 +24,10 @@ final class SourceFollower: Sendable {
   }
 
   /// Asks for a look soon.
-  func poke() { continuation.yield() }
+  func poke() {
+    isPoked.store(true, ordering: .releasing)
+    continuation.yield()
+  }
 
   /// Tells each list that is new, until the task is cancelled; a look that fails, or finds nothing, changes nothing.
   ///
@@ -29,11 +35,22 @@ final class SourceFollower: Sendable {
   func run(_ publish: ([Endpoint]) -> Void) async {
     var last: [Endpoint] = []
     var lastFailure: String?
+    var names = ResolvedNames()
+    var namesDue = ContinuousClock.now
     var iterator = wakeups.makeAsyncIterator()
     while !Task.isCancelled {
       var failure: String?
       do throws(RPCError) {
-        let endpoints = try await configuration.lookup.endpoints(of: source)
+        // A file is read more often than its names are looked up.
+        let isPoked = isPoked.exchange(false, ordering: .acquiring)
+        let isDue = isPoked || namesDue <= .now
+        if isDue { namesDue = .now + configuration.resolveInterval }
+        let endpoints = try await configuration.lookup.endpoints(
+          of: source,
+          names: &names,
+          isAnew: isDue
+        )
+        failure = names.failure?.message
         if endpoints.isEmpty {
           failure = "it names no endpoint"
         } else if endpoints != last {

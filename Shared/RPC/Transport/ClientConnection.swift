@@ -69,7 +69,8 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
     // In a set order, which a simulation can repeat.
     let lost = attempts.sorted { $0.key < $1.key }
     attempts = [:]
-    let error = RPCError(code, "connection to \(subchannel.endpoint) lost: \(reason)")
+    var error = RPCError(code, "connection to \(subchannel.endpoint) lost: \(reason)")
+    error.isConnectionLoss = true
     for (stream, attempt) in lost {
       attempt.connectionLost(error, wasSent: session.wasSent(stream))
     }
@@ -98,7 +99,8 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
 
   private func startKeepalive() {
     let interval = TimeAmount(core.configuration.keepaliveInterval)
-    keepaliveTimer = eventLoop.scheduleTask(deadline: max(lastRead, eventLoop.now) + interval) {
+    let silentSince = attempts.isEmpty ? eventLoop.now : lastRead
+    keepaliveTimer = eventLoop.scheduleTask(deadline: silentSince + interval) {
       guard !self.isClosed else { return }
       guard self.lastRead + interval <= self.eventLoop.now, !self.attempts.isEmpty else {
         return self.startKeepalive()

@@ -12,6 +12,8 @@ public struct RPCError: Error, Sendable {
   public var metadata: Metadata
   /// What caused it on this side; never sent.
   public var cause: (any Error)?
+  /// Whether the connection was lost while the call was open: the server may have run it in whole, in part, or not.
+  public var isConnectionLoss = false
 
   /// Creates an error with the given code and message.
   public init(

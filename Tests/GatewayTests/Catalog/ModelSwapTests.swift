@@ -9,7 +9,7 @@ import Testing
 
 @testable import Gateway
 
-@Suite("Versions behind names", .timeLimit(.minutes(1)))
+@Suite("Versions behind names", .timeLimit(.minutes(5)))
 struct ModelSwapTests {
   private static func chat(_ version: UInt32, aliases: [String] = []) -> RegistryV1.ModelVersion {
     var model = RegistryV1.ModelVersion()

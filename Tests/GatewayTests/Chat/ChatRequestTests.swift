@@ -264,7 +264,7 @@ import Testing
     #expect(error?.reason == reason)
   }
 
-  @Test("takes time linear in hostile names and words", .timeLimit(.minutes(1))) func hostile() {
+  @Test("takes time linear in hostile names and words", .timeLimit(.minutes(5))) func hostile() {
     // Swift's own comparison and hash would take an hour for these.
     let marks = "a" + String(repeating: "\u{301}\u{323}", count: 250_000)
     for (fields, parameter) in [

@@ -44,7 +44,7 @@ import Testing
 
   @Test(
     "its own half only still gets its answer",
-    .timeLimit(.minutes(4)),
+    .timeLimit(.minutes(5)),
     arguments: [true, false]
   )
   func halfClose(_ isStream: Bool) async throws {

@@ -54,7 +54,7 @@ import Testing
     }
   }
 
-  @Test("a HEAD is answered without a body, whatever the status", .timeLimit(.minutes(4)))
+  @Test("a HEAD is answered without a body, whatever the status", .timeLimit(.minutes(5)))
   func head() async throws {
     try await TestGateway.run { gateway in
       let client = try await RawClient.connect(port: gateway.client.port)
@@ -76,7 +76,7 @@ import Testing
 
   @Test(
     "a client that asks for the end of the connection gets it",
-    .timeLimit(.minutes(4)),
+    .timeLimit(.minutes(5)),
     arguments: [
       "GET /v1/models HTTP/1.0\r\n\r\n",
       "GET /v1/models HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
@@ -95,7 +95,7 @@ import Testing
 
   @Test(
     "a client that asks for another protocol is answered in this one, and the connection ends",
-    .timeLimit(.minutes(4)),
+    .timeLimit(.minutes(5)),
     arguments: ["h2c", "websocket"]
   )
   func upgrade(_ name: String) async throws {
@@ -111,7 +111,7 @@ import Testing
 
   @Test(
     "targets of any form are read by their path",
-    .timeLimit(.minutes(4)),
+    .timeLimit(.minutes(5)),
     arguments: [
       ("GET http://other/v1/models", 200), ("GET /v1/models?a=b", 200), ("GET /v1/models/", 200),
       ("GET /v1/models/../../etc/passwd", 404), ("GET /v1/models/%2e%2e%2f%2e%2e%2fetc", 404),

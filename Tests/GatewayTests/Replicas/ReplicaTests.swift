@@ -11,7 +11,7 @@ import Testing
 
 @testable import Gateway
 
-@Suite("Replicas of the inference service", .timeLimit(.minutes(2)))
+@Suite("Replicas of the inference service", .timeLimit(.minutes(5)))
 struct ReplicaTests {
   /// Says hello, but the first of all calls only says what `first` does.
   private static func firstDiffers(
@@ -97,6 +97,50 @@ struct ReplicaTests {
       await asked.stop()
       #expect(try await response.status == .ok)
       #expect(try await !response.text.contains("begun"))
+    }
+  }
+
+  @Test("a call that two replicas were lost with is not given to a third") func deadly()
+    async throws
+  {
+    let replicas = try await Self.replicas(3) { _, _, _ in try await Gate().wait() }
+    try await TestGateway.run(replicas: replicas) { gateway in
+      async let response = gateway.post(chatPath, chatBody())
+      var asked = replicas
+      for _ in 0..<2 {
+        let waiting = asked
+        try await eventually { waiting.contains { $0.generated == 1 } }
+        let index = try #require(asked.firstIndex { $0.generated == 1 })
+        await asked.remove(at: index).stop()
+      }
+      #expect(try await response.status == .serviceUnavailable)
+      #expect(replicas.count { $0.generated == 0 } == 1)
+    }
+  }
+
+  @Test("when the gateway's time is over, what has begun ends with an error, the rest with 503")
+  func gatewayEnds() async throws {
+    let replicas = try await Self.replicas(1) { _, _, responses in
+      try await responses.write(.chunk("begun"))
+      try await Gate().wait()
+    }
+    try await TestGateway.run(replicas: replicas) { gateway in
+      let clients = [
+        try await RawClient.connect(port: gateway.client.port),
+        try await RawClient.connect(port: gateway.client.port),
+      ]
+      for (client, isStream) in zip(clients, [true, false]) {
+        let body = chatBody(#""stream": \#(isStream)"#)
+        try await client.post(chatPath, body, headers: "connection: close\r\n")
+      }
+      try await clients[0].receive("begun")
+      try await eventually { replicas[0].generated == 2 }
+      gateway.server.endRequests()
+      let stream = try await clients[0].receiveAll()
+      #expect(stream.contains("stream_interrupted") && !stream.contains("[DONE]"))
+      let whole = try await clients[1].receiveAll()
+      #expect(whole.hasPrefix("HTTP/1.1 503") && whole.lowercased().contains("retry-after: 1"))
+      #expect(whole.contains("Please retry"))
     }
   }
 

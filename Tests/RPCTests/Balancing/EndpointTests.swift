@@ -1,7 +1,15 @@
 import Foundation
+import Synchronization
 import Testing
 
 @testable import RPC
+
+extension EndpointLookup {
+  fileprivate func endpoints(of source: EndpointSource) async throws(RPCError) -> [Endpoint] {
+    var names = ResolvedNames()
+    return try await endpoints(of: source, names: &names)
+  }
+}
 
 /// How endpoints are written, and what names and files stand for.
 @Suite struct EndpointTests {
@@ -57,6 +65,38 @@ import Testing
     lookup.text = { _ throws(RPCError) in "10.0.0.1:1\nnonsense\n" }
     let error = try await failure { try await lookup.endpoints(of: .file("list")) }
     #expect(error.message == "list: 'nonsense' is not host:port (such as 127.0.0.1:7101)")
+  }
+
+  @Test func `a name that is not found stands for what it did, and keeps nothing else back`()
+    async throws
+  {
+    let state = Mutex(
+      (text: "a:1\nb:2\n", known: ["a": ["10.0.0.1"], "b": ["10.0.0.2"]], asked: 0)
+    )
+    var lookup = Self.nobody
+    lookup.text = { _ throws(RPCError) in state.withLock { $0.text } }
+    lookup.addresses = { name throws(RPCError) in
+      let found = state.withLock { state in
+        state.asked += 1
+        return state.known[name]
+      }
+      guard let found else { throw RPCError(.unavailable, "no \(name)") }
+      return found
+    }
+    var names = ResolvedNames()
+    func look(isAnew: Bool = true) async throws -> [String] {
+      try await lookup.endpoints(of: .file("list"), names: &names, isAnew: isAnew)
+        .map(\.description)
+    }
+    #expect(try await look() == ["10.0.0.1:1", "10.0.0.2:2"])
+    state.withLock { ($0.text, $0.known["b"]) = ("b:2\nnobody:3\n10.0.0.9:4\n", nil) }
+    #expect(try await look() == ["10.0.0.2:2", "10.0.0.9:4"])
+    #expect(names.failure?.message.hasPrefix("no ") == true)
+    // Names that are known are not asked for again before it is time.
+    let asked = state.withLock { $0.asked }
+    state.withLock { $0.text = "b:2\n10.0.0.9:5\n" }
+    #expect(try await look(isAnew: false) == ["10.0.0.2:2", "10.0.0.9:5"])
+    #expect(state.withLock { $0.asked } == asked && names.failure == nil)
   }
 
   @Test func `the system reads files of a bounded size and knows this machine`() async throws {

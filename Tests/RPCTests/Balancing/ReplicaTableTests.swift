@@ -66,8 +66,15 @@ import Testing
 
   @Test func `the number of replicas is bounded`() {
     var table = ReplicaTable()
-    let added = table.update((1...1000).map { Endpoint(host: "10.0.0.1", port: $0) }).added
-    #expect(added.count == ReplicaTable.replicasMax)
+    let (added, _, excess) = table.update((1...1000).map { Endpoint(host: "10.0.0.1", port: $0) })
+    #expect(added.count == ReplicaTable.replicasMax && excess == 1000 - ReplicaTable.replicasMax)
+    // Those that only finish their calls do not keep others out.
+    for replica in added {
+      table.set(replica.id, serving: true)
+      _ = table.pick(excluding: [])
+    }
+    let others = table.update((2001...2256).map { Endpoint(host: "10.0.0.1", port: $0) })
+    #expect(others.added.count == ReplicaTable.replicasMax && others.excess == 0)
   }
 
   @Test(arguments: 1...20 as ClosedRange<UInt64>)
@@ -86,7 +93,7 @@ private final class Table {
     for replica in update(ports).added { set(replica.id, serving: serving) }
   }
 
-  typealias Update = (added: [ReplicaTable.Replica], removed: [ReplicaTable.ID])
+  typealias Update = (added: [ReplicaTable.Replica], removed: [ReplicaTable.ID], excess: Int)
 
   func update(_ ports: Int...) -> Update { update(ports) }
 
