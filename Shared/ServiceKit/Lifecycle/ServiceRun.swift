@@ -161,6 +161,8 @@ struct ServiceRun: Sendable {
     )
     server.maxMessageBytes = configuration[StandardOptions.rpcMessageLimit].bytes
     server.maxConnections = configuration[StandardOptions.rpcConnections]
+    // The gateway asks its replicas every few seconds whether they hang.
+    server.minPingInterval = .seconds(1)
     server.onCallEnd = observer.ended
     server.onCallRejected = observer.rejected
     server.logger = context.logger

@@ -100,21 +100,22 @@ struct ReplicaTests {
     }
   }
 
-  @Test("a call that two replicas were lost with is not given to a third") func deadly()
-    async throws
-  {
-    let replicas = try await Self.replicas(3) { _, _, _ in try await Gate().wait() }
+  @Test("a call that two replicas were lost with is not given to a third; refusals are no losses")
+  func deadly() async throws {
+    let replicas = try await Self.replicas(4) { try await FakeSuite.sayHello($0, $1, $2) }
     try await TestGateway.run(replicas: replicas) { gateway in
-      async let response = gateway.post(chatPath, chatBody())
-      var asked = replicas
-      for _ in 0..<2 {
-        let waiting = asked
-        try await eventually { waiting.contains { $0.generated == 1 } }
-        let index = try #require(asked.firstIndex { $0.generated == 1 })
-        await asked.remove(at: index).stop()
+      var lost = RPCError(.unavailable, "connection lost")
+      lost.isConnectionLoss = true
+      let refused = RPCError(.unavailable, "the server is shutting down")
+      for (errors, isMadeAgain) in [
+        ([lost, lost], [true, false]), ([refused, lost, refused], [true, true, true]),
+      ] {
+        var attempts = ReplicaAttempts(gateway.server.backends.inference)
+        for (error, expected) in zip(errors, isMadeAgain) {
+          let lease = try await attempts.begin()
+          #expect(attempts.failed(lease, error) == expected)
+        }
       }
-      #expect(try await response.status == .serviceUnavailable)
-      #expect(replicas.count { $0.generated == 0 } == 1)
     }
   }
 
