@@ -88,8 +88,8 @@ final class TemporaryFolder: Sendable {
 }
 
 @Suite struct DatasetDownloadTests {
-  private var policy: RetryPolicy {
-    var policy = RetryPolicy()
+  private var policy: TransferRetries {
+    var policy = TransferRetries()
     policy.delay = .milliseconds(1)
     return policy
   }
@@ -204,7 +204,7 @@ final class TemporaryFolder: Sendable {
       version.version = 3
       return version
     }
-    var policy = RetryPolicy()
+    var policy = TransferRetries()
     policy.delay = .milliseconds(1)
     try await withServer(router) { [policy] channel in
       var start = RegistryV1.RegisterVersionStart()

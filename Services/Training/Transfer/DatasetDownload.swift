@@ -18,10 +18,10 @@ package struct DatasetDownload: Sendable {
   }
 
   private let client: DatasetsV1.DatasetsClient
-  private let policy: RetryPolicy
+  private let policy: TransferRetries
 
   /// Downloads through a client.
-  package init(client: DatasetsV1.DatasetsClient, policy: RetryPolicy = RetryPolicy()) {
+  package init(client: DatasetsV1.DatasetsClient, policy: TransferRetries = TransferRetries()) {
     self.client = client
     self.policy = policy
   }

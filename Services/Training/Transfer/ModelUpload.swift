@@ -18,10 +18,10 @@ package struct ModelUpload: Sendable {
   static let pieceBytes = 1 << 20
 
   private let client: RegistryV1.RegistryClient
-  private let policy: RetryPolicy
+  private let policy: TransferRetries
 
   /// Uploads through a client.
-  package init(client: RegistryV1.RegistryClient, policy: RetryPolicy = RetryPolicy()) {
+  package init(client: RegistryV1.RegistryClient, policy: TransferRetries = TransferRetries()) {
     self.client = client
     self.policy = policy
   }

@@ -54,7 +54,7 @@ extension TransferError: FileFailure {
 }
 
 /// How long a worker goes on when the data-management service does not answer.
-package struct RetryPolicy: Sendable {
+package struct TransferRetries: Sendable {
   /// The time without progress after which it gives up: longer than a restart of the service takes.
   package var patience: Duration = .seconds(120)
   /// The wait before the second attempt; doubled for each further one, up to `delayMax`.

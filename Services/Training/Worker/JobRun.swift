@@ -14,7 +14,7 @@ struct JobRun: Sendable {
   private let task: TrainingTask
   private let configuration: TrainingConfiguration
   private let channel: RPCChannel
-  private let policy: RetryPolicy
+  private let policy: TransferRetries
 
   private var job: JobSpecification { worker.specification }
   private var dataFolder: String { "\(worker.workFolder)/data" }
@@ -37,7 +37,7 @@ struct JobRun: Sendable {
     }
     let host = worker.dataAddress[..<colon].filter { $0 != "[" && $0 != "]" }
     channel = RPCChannel(host: host, port: port, group: group)
-    var policy = RetryPolicy()
+    var policy = TransferRetries()
     policy.isCancelled = { WorkerHost.isStopRequested }
     self.policy = policy
   }
