@@ -136,6 +136,11 @@ final class ServerCall: StreamPort, @unchecked Sendable {
     eventLoop.assertInEventLoop()
     let (messages, _) = outbox.take()
     guard !isOver, !connection.isClosed else { return }
+    // The client may have reset the stream with the request itself: that event waits for the handler's first
+    // suspension, and what is written to a stream that is gone never makes a writer suspend.
+    guard connection.session.isLive(stream) else {
+      return lost(RPCError(.cancelled, "the client has reset the stream"))
+    }
     for message in messages {
       guard !connection.hasUnreadLimitReached else {
         return fail(ServerConnection.tooMuchUnread)

@@ -184,6 +184,9 @@ final class HTTP2Session {
   /// is not known.
   func wasSent(_ stream: Int32) -> Bool { state.streams[stream]?.headLeft ?? true }
 
+  /// Whether what is sent on the stream can still reach the peer: it may be gone before `closed` tells so.
+  func isLive(_ stream: Int32) -> Bool { state.streams[stream].map { !$0.isReset } ?? false }
+
   /// Streams that are open or wait to be.
   var streamCount: Int { state.streams.count }
 

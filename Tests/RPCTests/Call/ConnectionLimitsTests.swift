@@ -247,4 +247,33 @@ private final class FullSocket: ChannelOutboundHandler, @unchecked Sendable {
     context.flush()
     context.close(mode: mode, promise: promise)
   }
+
+  @Test func `a stream that is reset with its request leaves no handler that writes for ever`()
+    async throws
+  {
+    let ended = Signal()
+    var service = EchoService()
+    service.expand = { _, _, responses in
+      defer { ended.set() }
+      while true { try await responses.write("x") }
+    }
+    try await withServer(service) { _, port in
+      // In one piece: the server sees the reset before the handler first suspends.
+      let session = try HTTP2Session(role: .client)
+      let fields = requestHead.map {
+        $0.name == ":path" ? HeaderField(":path", EchoMethods.expand.path) : $0
+      }
+      let stream = try #require(session.submitRequest(fields, endStream: false))
+      session.send(stream, try MessageFraming.frame(Bytes("")))
+      session.finish(stream, trailers: [])
+      var bytes: [UInt8] = []
+      try session.drain(into: &bytes)
+      session.reset(stream, .cancel)
+      try session.drain(into: &bytes)
+      let (_, channel) = try await RawPeer.connect(port: port, speaks: false)
+      try await channel.writeAndFlush(ByteBuffer(bytes: bytes))
+      await ended.wait()
+      try await channel.close()
+    }
+  }
 }
