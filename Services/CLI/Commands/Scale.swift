@@ -54,9 +54,9 @@ struct Drain: AsyncParsableCommand {
     discussion: """
       A replica such as inference-2 takes no more requests, finishes those it has, and ends; the other replicas \
       take its share until the fresh process is ready. The name of a service stands for its replicas, one after \
-      another; if there is one alone, another stands in for it. A service that is one process is away for the moment between: the gateway refuses connections, \
-      without any of the others requests that need it fail. Requests that have not finished within 30 seconds \
-      (other services than inference: 10) are ended.
+      another; if there is one alone, another stands in for it. A service that is one process is away for the \
+      moment between: the gateway refuses connections, without any of the others requests that need it fail. \
+      Requests that have not finished within 30 seconds (other services than inference: 10) are ended.
       """
   )
 
