@@ -92,13 +92,14 @@ import Testing
       await waitForCancellation(cancelled)
     }
     try await withLoopback(service) { channel, _ in
-      let responses: ResponseStream<Bytes> = try await channel.serverStreaming(
-        EchoMethods.expand,
-        Bytes(""),
-        options: CallOptions(timeout: .milliseconds(100))
-      )
-      var iterator = responses.makeAsyncIterator()
-      let error = try await failure { while try await iterator.next() != nil {} }
+      let error = try await failure {
+        let responses: ResponseStream<Bytes> = try await channel.serverStreaming(
+          EchoMethods.expand,
+          Bytes(""),
+          options: CallOptions(timeout: .milliseconds(100))
+        )
+        for try await _ in responses {}
+      }
       #expect(error.code == .deadlineExceeded)
       if started.isSet { await cancelled.wait() }
     }

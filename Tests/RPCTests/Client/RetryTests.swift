@@ -196,7 +196,8 @@ import Testing
       { server, stream, before in
         if before > 0 { server.session.answer(stream, "late") }
       },
-      channel: Self.configuration(Self.retry(5, receiveTimeout: .milliseconds(200)))
+      // Long enough for an attempt that is answered on a busy machine.
+      channel: Self.configuration(Self.retry(5, receiveTimeout: .seconds(2)))
     ) { channel in
       let answer = try await call(channel)
       #expect(answer == "late")
@@ -290,8 +291,7 @@ import Testing
     let started = Counter()
     var service = EchoService()
     service.unary = { request, _ in
-      started.increment()
-      if started.value == 3 { return "third" }
+      if started.increment() == 3 { return "third" }
       let cancelled = Signal()
       await waitForCancellation(cancelled)
       ended.increment()

@@ -105,13 +105,15 @@ final class Counter: Sendable {
 
   var value: Int { state.withLock { $0.value } }
 
-  func increment() {
-    let reached = state.withLock { state in
+  /// Adds one; returns the number it reached.
+  @discardableResult func increment() -> Int {
+    let (value, reached) = state.withLock { state in
       state.value += 1
       defer { state.waiters.removeAll { $0.above < state.value } }
-      return state.waiters.filter { $0.above < state.value }
+      return (state.value, state.waiters.filter { $0.above < state.value })
     }
     for waiter in reached { waiter.signal.set() }
+    return value
   }
 
   /// Waits until the number is above `bound`; returns it.
