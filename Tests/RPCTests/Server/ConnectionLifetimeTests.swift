@@ -123,7 +123,7 @@ import Testing
       await started.wait()
       while addresses.withLock({ $0.count }) < 2 {
         let options = CallOptions(readyTimeout: .seconds(20))
-        _ = try? await channel.unary(EchoMethods.unary, Bytes("x"), options: options) as Bytes
+        _ = try await channel.unary(EchoMethods.unary, Bytes("x"), options: options) as Bytes
       }
       gate.set()
       var all: [Bytes] = []
@@ -148,6 +148,7 @@ import Testing
       let options = CallOptions(readyTimeout: .seconds(20))
       var last: RPCError?
       while !started.isSet {
+        try Task.checkCancellation()
         last = try await failure {
           try await channel.unary(EchoMethods.unary, Bytes("x"), options: options) as Bytes
         }
