@@ -35,7 +35,8 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
 
   /// `host:port`, with brackets around an IPv6 address.
   public var description: String {
-    host.utf8.contains(UInt8(ascii: ":")) ? "[\(host)]:\(port)" : "\(host):\(port)"
+    if unixPath != nil { return host }
+    return host.utf8.contains(UInt8(ascii: ":")) ? "[\(host)]:\(port)" : "\(host):\(port)"
   }
 }
 

@@ -27,8 +27,12 @@ final class ClientCall: StreamPort, @unchecked Sendable {
   private let readyDeadline: Deadline?
   private let metadata = Mutex<(initial: Metadata?, trailing: Metadata?)>((nil, nil))
 
+  /// What a policy that hashes hashes of the request.
+  let hash: UInt64?
   /// Whether the outcome is known.
   private(set) var isOver = false
+  /// Whether the channel counts the call.
+  private var isCounted = false
   /// The attempts that are not over.
   private var attempts: [ClientAttempt] = []
   /// The attempt whose response has begun.
@@ -52,6 +56,7 @@ final class ClientCall: StreamPort, @unchecked Sendable {
     var fields: [HeaderField] = []
     try options.metadata.append(to: &fields)
     userFields = fields
+    hash = core.hashHeader.flatMap { Self.hash(fields, $0) }
     self.core = core
     self.method = method
     eventLoop = core.eventLoop
@@ -102,11 +107,20 @@ final class ClientCall: StreamPort, @unchecked Sendable {
     cancel()
   }
 
+  /// The hash of a header's values, joined as one list (gRFC A42, "Hash Policies"); nil without any.
+  private static func hash(_ fields: [HeaderField], _ name: String) -> UInt64? {
+    let values = fields.filter { $0.name == name }.map(\.value)
+    return values.isEmpty ? nil : XXHash64.hash(Array(values.joined(separator: ",").utf8))
+  }
+
   private func begin() {
     guard !isOver else { return }
+    if let error = core.callBegan() { return fail(error) }
+    isCounted = true
     if let deadline {
       guard !deadline.hasPassed(on: eventLoop) else { return fail(deadlineExceeded) }
       deadlineTimer = eventLoop.scheduleTask(deadline: deadline.instant) {
+        for attempt in self.attempts { attempt.noteTimeout() }
         self.fail(self.deadlineExceeded)
       }
     }
@@ -159,7 +173,7 @@ final class ClientCall: StreamPort, @unchecked Sendable {
       HeaderField(":method", "POST"),
       HeaderField(":scheme", core.configuration.tls == nil ? "http" : "https"),
       HeaderField(":path", method.path),
-      HeaderField(":authority", core.target),
+      HeaderField(":authority", core.authority),
     ]
     if let deadline {
       let left = max(1, deadline.remaining(on: eventLoop).clampedNanoseconds)
@@ -244,6 +258,7 @@ final class ClientCall: StreamPort, @unchecked Sendable {
   /// What the end of an attempt whose response did not begin leads to.
   private func next(_ outcome: AttemptOutcome, _ pushback: RetryPushback?) -> RetryState.Decision {
     guard let error = outcome.error else { return .settle }
+    if case .dropped = outcome { return hasRunning ? .wait : .settle }
     if let deadline, deadline.hasPassed(on: eventLoop) { return .settle }
     var code: StatusCode? = error.code
     if case .timedOut = outcome { code = nil }
@@ -259,7 +274,8 @@ final class ClientCall: StreamPort, @unchecked Sendable {
   private func settle(_ outcome: AttemptOutcome) {
     switch outcome {
     case .status(let result): finish(result)
-    case .failed(let error), .refused(let error), .unsent(let error), .timedOut(let error):
+    case .failed(let error), .refused(let error), .unsent(let error), .timedOut(let error),
+      .dropped(let error):
       if let deadline, deadline.hasPassed(on: eventLoop) { return fail(deadlineExceeded) }
       fail(error)
     }
@@ -318,6 +334,7 @@ final class ClientCall: StreamPort, @unchecked Sendable {
   private func end(_ error: RPCError?, dropping: Bool) {
     guard !isOver else { return }
     isOver = true
+    if isCounted { core.callEnded() }
     deadlineTimer?.cancel()
     readyTimer?.cancel()
     repeatTimer?.cancel()

@@ -1,22 +1,52 @@
 public import NIOCore
 
-/// A client's connection to one server.
+/// A client's connections to a server, or to the servers that its target stands for.
 ///
-/// Connects by itself, at once, and heals itself; calls share its one HTTP/2 connection. It closes
-/// when `close` is called or when nobody holds it any more and its last stream is gone.
+/// Connects by itself, at once, and heals itself; calls share its HTTP/2 connections, of which there
+/// is one per server unless the configuration allows more. It closes when `close` is called or when
+/// nobody holds it any more and its last stream is gone.
 public final class RPCChannel: Sendable {
   private let lifetime: ChannelLifetime
 
-  /// Creates a channel on one loop of the group and begins to connect.
-  public init(
+  /// Creates a channel to one server, on one loop of the group, and begins to connect.
+  ///
+  /// A name is looked up by each attempt to connect.
+  public convenience init(
     host: String,
     port: Int,
     configuration: ChannelConfiguration = .init(),
     group: any EventLoopGroup
   ) {
+    self.init(
+      target: ChannelTarget(host: host, port: port),
+      configuration: configuration,
+      group: group
+    )
+  }
+
+  /// Creates a channel to what a text names, such as `dns:///llmos-inference:7102`.
+  ///
+  /// Throws INVALID_ARGUMENT for a text that is no target (``ChannelTarget``).
+  public convenience init(
+    target: String,
+    configuration: ChannelConfiguration = .init(),
+    group: any EventLoopGroup
+  ) throws(RPCError) {
+    self.init(
+      target: try ChannelTarget(parsing: target),
+      configuration: configuration,
+      group: group
+    )
+  }
+
+  /// Creates a channel to a target, on one loop of the group, and begins to connect.
+  public init(
+    target: ChannelTarget,
+    configuration: ChannelConfiguration = .init(),
+    group: any EventLoopGroup
+  ) {
     let core = ChannelCore(
-      host: host,
-      port: port,
+      target: target,
       configuration: configuration,
       eventLoop: group.next()
     )

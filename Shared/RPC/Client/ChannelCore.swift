@@ -1,7 +1,8 @@
 import Logging
 import NIOCore
 
-/// What a channel consists of: its endpoints and the attempts that wait for one.
+/// What a channel consists of: what its name stands for, its policy, its endpoints, and the attempts
+/// that wait for one.
 ///
 /// Everything of a channel happens on one event loop: what the resolver tells, what the policy
 /// picks, the connections and the calls.
@@ -9,7 +10,7 @@ import NIOCore
 /// `@unchecked Sendable`: the variables are used on `eventLoop` alone.
 final class ChannelCore: @unchecked Sendable {
   /// The `:authority` of every call.
-  let target: String
+  let authority: String
   /// The name to check certificates against.
   let serverName: String
   let configuration: ChannelConfiguration
@@ -17,61 +18,244 @@ final class ChannelCore: @unchecked Sendable {
   let eventLoop: any EventLoop
   /// How methods are called.
   let methodConfigs: MethodConfigTable
+  /// The metadata whose value the policy hashes.
+  let hashHeader: String?
   /// Whether calls that failed may be made again; nil: always.
   var retryThrottle: RetryThrottle?
+  /// The time of silence after which a server is asked for a life sign; servers may make it longer.
+  private(set) var keepaliveInterval: TimeAmount
+
+  private let target: ChannelTarget
+  private var random: RandomSource
+  private var resolver: NameResolver?
+  private var table = EndpointTable()
+  private var policy: any BalancingPolicy
+  private var detector: OutlierDetector?
+  private var detectorTimer: Scheduled<Void>?
+  private var policyTimer: Scheduled<Void>?
+  /// Those of the table, and those that are gone from it and end with their last call.
   private var subchannels: [Int: Subchannel] = [:]
-  private let endpoint: Endpoint
-  private var isClosed = false
   private var waiting = CircularBuffer<ClientAttempt>()
   /// Attempts that wait here and in the subchannels.
   private var queuedCount = 0
+  /// Calls that have begun and are not over.
+  private var outstandingCalls = 0
+  private var lastFailure = "not connected yet"
+  /// Whether the name could not be looked up and never was.
+  private var cannotResolve = false
+  private var isActing = false
+  private var mustActAgain = false
+  private var isClosed = false
   private var closeWaiters: [EventLoopPromise<Void>] = []
 
-  init(host: String, port: Int, configuration: ChannelConfiguration, eventLoop: any EventLoop) {
-    endpoint = Endpoint(host: host, port: port)
-    serverName = host
+  init(target: ChannelTarget, configuration: ChannelConfiguration, eventLoop: any EventLoop) {
+    self.target = target
+    authority = configuration.authority ?? target.authority
+    serverName = target.serverName
     self.configuration = configuration
     self.eventLoop = eventLoop
-    target = "\(host):\(port)"
-    methodConfigs = MethodConfigTable(configuration.serviceConfig)
-    retryThrottle = configuration.serviceConfig.retryThrottling.map(RetryThrottle.init)
+    random = configuration.random
+    keepaliveInterval = TimeAmount(configuration.keepaliveInterval)
+    let service = configuration.serviceConfig
+    methodConfigs = MethodConfigTable(service)
+    retryThrottle = service.retryThrottling.map(RetryThrottle.init)
+    hashHeader = service.loadBalancing.hashHeader
+    policy = service.loadBalancing.makePolicy()
+    detector = service.outlierDetection.map(OutlierDetector.init)
   }
 
   /// Begins to connect.
   func start() {
     eventLoop.assertInEventLoop()
     guard !isClosed else { return }
-    let subchannel = Subchannel(id: 0, endpoint: endpoint, core: self)
-    subchannels[0] = subchannel
-    subchannel.connect()
+    watchOutliers()
+    switch target.kind {
+    case .endpoints(let endpoints): update(endpoints)
+    case .name(let name):
+      var prefersOneFamily = true
+      if case .pickFirst = configuration.serviceConfig.loadBalancing { prefersOneFamily = false }
+      let resolver = NameResolver(
+        name,
+        configuration,
+        eventLoop,
+        prefersOneFamily: prefersOneFamily
+      ) { [weak self] result in
+        self?.resolved(result)
+      }
+      self.resolver = resolver
+      resolver.lookAgain()
+    }
   }
 
-  /// The most connections of one endpoint.
-  var maxConnectionsPerEndpoint: Int { configuration.maxConnectionsPerEndpoint }
+  // MARK: Endpoints
 
-  // MARK: Attempts
+  private func resolved(_ result: Result<[Endpoint], RPCError>) {
+    guard !isClosed else { return }
+    switch result {
+    case .success(let endpoints):
+      cannotResolve = false
+      update(endpoints)
+    case .failure(let error):
+      // What was found before is better than nothing.
+      guard table.entries.isEmpty else { return }
+      lastFailure = error.message
+      cannotResolve = true
+      act()
+    }
+  }
+
+  private func update(_ endpoints: [Endpoint]) {
+    let (added, removed) = table.update(endpoints)
+    for entry in added {
+      subchannels[entry.id] = Subchannel(id: entry.id, endpoint: entry.endpoint, core: self)
+    }
+    policy.updated(table, &random)
+    detector?.update(table.entries.map(\.id))
+    for entry in removed { subchannels[entry.id]?.drain() }
+    act()
+  }
+
+  func subchannelChanged(_ subchannel: Subchannel) {
+    guard !isClosed, let before = table[id: subchannel.id]?.state else { return }
+    table.set(subchannel.id, subchannel.state)
+    policy.changed(subchannel.id, table)
+    if subchannel.state == .transientFailure || before == .ready {
+      let isOnly = table.entries.count == 1
+      let reason = subchannel.lastFailure
+      lastFailure = isOnly ? reason : "\(subchannel.endpoint): \(reason)"
+      resolver?.lookAgain()
+    }
+    act()
+  }
+
+  /// The last connection of a closed subchannel is gone.
+  func subchannelGone(_ subchannel: Subchannel) {
+    subchannels[subchannel.id] = nil
+    finishClosing()
+  }
+
+  /// Does what follows from a change: connects what the policy wants, and has the attempts that wait
+  /// looked at again.
+  private func act() {
+    mustActAgain = true
+    guard !isActing else { return }
+    isActing = true
+    defer { isActing = false }
+    // Each round but the first follows from a change of an endpoint's state.
+    while mustActAgain, !isClosed {
+      mustActAgain = false
+      connectWanted()
+      admitWaiting()
+    }
+    if !isClosed { armPolicy() }
+  }
+
+  private func connectWanted() {
+    for entry in table.entries {
+      guard let subchannel = subchannels[entry.id] else { continue }
+      if policy.wants(entry) {
+        if subchannel.state == .idle { subchannel.connect() }
+      } else if policy.closesUnwanted, subchannel.state != .idle {
+        subchannel.disconnect()
+      }
+    }
+  }
+
+  private func armPolicy() {
+    guard policyTimer == nil, policy.awaitsTime(table) else { return }
+    policyTimer = eventLoop.scheduleTask(in: TimeAmount(BalancingLimits.connectionDelay)) {
+      self.policyTimer = nil
+      guard !self.isClosed else { return }
+      self.policy.timePassed(self.table)
+      self.act()
+    }
+  }
+
+  // MARK: Outliers
+
+  private func watchOutliers() {
+    guard let interval = configuration.serviceConfig.outlierDetection?.interval else { return }
+    detectorTimer = eventLoop.scheduleTask(in: TimeAmount(max(interval, .milliseconds(1)))) {
+      guard !self.isClosed else { return }
+      let now = self.eventLoop.now
+      let changes = self.detector?.intervalEnded(at: now, &self.random) ?? []
+      for change in changes {
+        self.table.set(change.id, ejected: change.isEjected)
+        self.policy.changed(change.id, self.table)
+        guard let endpoint = self.table[id: change.id]?.endpoint else { continue }
+        self.configuration.logger.info(
+          change.isEjected ? "endpoint ejected" : "endpoint taken back",
+          metadata: ["server": "\(endpoint)"]
+        )
+      }
+      if !changes.isEmpty { self.act() }
+      self.watchOutliers()
+    }
+  }
+
+  /// An attempt on an endpoint ended with success or failure.
+  func note(_ subchannel: Subchannel, isSuccess: Bool) {
+    detector?.record(subchannel.id, isSuccess: isSuccess)
+  }
+
+  /// The attempts of an endpoint that are not over became more or fewer.
+  func outstandingChanged(_ subchannel: Subchannel, by count: Int) {
+    table.add(count, outstandingOf: subchannel.id)
+  }
+
+  // MARK: Calls
+
+  /// Counts a call; returns what is wrong when there are too many.
+  func callBegan() -> RPCError? {
+    if let limit = configuration.maxOutstandingCalls, outstandingCalls >= limit {
+      return RPCError(
+        .unavailable,
+        "circuit breaker: \(outstandingCalls) calls of \(target) are outstanding, \(limit) may be"
+      )
+    }
+    outstandingCalls += 1
+    return nil
+  }
+
+  func callEnded() {
+    outstandingCalls -= 1
+  }
 
   /// Gives the attempt to an endpoint, or lets it wait, or fails it.
   func admit(_ attempt: ClientAttempt) {
     eventLoop.assertInEventLoop()
     guard !isClosed else { return attempt.call.fail(closed) }
-    guard let subchannel = subchannels[0] else { return enqueue(attempt) }
-    switch subchannel.state {
-    case .ready:
+    attempt.assign(to: nil)
+    switch pick(attempt) {
+    case .endpoint(let id):
+      guard let subchannel = subchannels[id] else { return enqueue(attempt) }
+      if let limit = configuration.maxOutstandingCallsPerEndpoint,
+        subchannel.outstanding >= limit
+      {
+        let count = subchannel.outstanding
+        let endpoint = subchannel.endpoint
+        let message =
+          "circuit breaker: \(count) calls of \(endpoint) are outstanding, \(limit) may be"
+        return attempt.drop(RPCError(.unavailable, message))
+      }
       attempt.assign(to: subchannel)
       subchannel.take(attempt)
-    case .transientFailure where !attempt.call.waitsForConnection: attempt.fail(noConnection())
-    case .idle:
+    case .fail where !attempt.call.waitsForConnection:
+      connectWanted()
+      attempt.fail(noConnection())
+    case .fail, .wait:
       enqueue(attempt)
-      subchannel.connect()
-    case .connecting, .transientFailure, .shutdown: enqueue(attempt)
+      connectWanted()
     }
   }
 
+  private func pick(_ attempt: ClientAttempt) -> Pick {
+    guard !table.entries.isEmpty else { return cannotResolve ? .fail : .wait }
+    return policy.pick(hash: attempt.call.hash, table, &random)
+  }
+
   private func enqueue(_ attempt: ClientAttempt) {
-    guard mayQueue(attempt) else { return }
-    attempt.assign(to: nil)
-    waiting.append(attempt)
+    if mayQueue(attempt) { waiting.append(attempt) }
   }
 
   /// Counts an attempt that is about to wait; fails its call, and returns false, above the bound.
@@ -109,22 +293,14 @@ final class ChannelCore: @unchecked Sendable {
   }
 
   func noConnection() -> RPCError {
-    let reason = subchannels.values.first?.lastFailure ?? "not connected yet"
-    return RPCError(.unavailable, "no connection to \(target): \(reason)")
+    RPCError(.unavailable, "no connection to \(target): \(lastFailure)")
   }
 
-  // MARK: Subchannels
-
-  func subchannelChanged(_ subchannel: Subchannel) {
-    guard !isClosed else { return }
-    if subchannel.state == .idle { return subchannel.connect() }
-    admitWaiting()
-  }
-
-  /// The last connection of a closed subchannel is gone.
-  func subchannelGone(_ subchannel: Subchannel) {
-    subchannels[subchannel.id] = nil
-    finishClosing()
+  /// A server finds that it is asked for life signs too often (gRFC A8).
+  func tooManyPings() {
+    let doubled = keepaliveInterval.nanoseconds.multipliedReportingOverflow(by: 2)
+    guard !doubled.overflow else { return }
+    keepaliveInterval = .nanoseconds(doubled.partialValue)
   }
 
   // MARK: The end
@@ -136,13 +312,17 @@ final class ChannelCore: @unchecked Sendable {
     eventLoop.assertInEventLoop()
     isClosed = true
     if let promise { closeWaiters.append(promise) }
+    resolver?.stop()
+    resolver = nil
+    detectorTimer?.cancel()
+    policyTimer?.cancel()
     let attempts = waiting
     waiting = CircularBuffer()
     queuedCount -= attempts.count
     for attempt in attempts { attempt.call.fail(closed) }
-    for subchannel in Array(subchannels.values) {
+    for (id, subchannel) in subchannels.sorted(by: { $0.key < $1.key }) {
       subchannel.close(closed)
-      if subchannel.isGone { subchannels[subchannel.id] = nil }
+      if subchannel.isGone { subchannels[id] = nil }
     }
     finishClosing()
   }

@@ -12,13 +12,17 @@ enum AttemptOutcome {
   case unsent(RPCError)
   /// The response did not begin within the attempt's own time.
   case timedOut(RPCError)
+  /// The channel refused the attempt, which is not made again.
+  case dropped(RPCError)
 
   /// The error, if it is one.
   var error: RPCError? {
     switch self {
     case .status(.success): nil
     case .status(.failure(let error)): error
-    case .failed(let error), .refused(let error), .unsent(let error), .timedOut(let error): error
+    case .failed(let error), .refused(let error), .unsent(let error), .timedOut(let error),
+      .dropped(let error):
+      error
     }
   }
 }
@@ -107,6 +111,11 @@ final class ClientAttempt: @unchecked Sendable {
     end(.failed(error))
   }
 
+  /// The attempt is not allowed.
+  func drop(_ error: RPCError) {
+    end(.dropped(error))
+  }
+
   // MARK: What the call says
 
   /// Sends a framed message.
@@ -145,6 +154,11 @@ final class ClientAttempt: @unchecked Sendable {
     connection.setNeedsFlush()
   }
 
+  /// Tells the channel that the endpoint did not answer in time.
+  func noteTimeout() {
+    if isOpen, let subchannel { call.core.note(subchannel, isSuccess: false) }
+  }
+
   /// Ends the attempt without a word to the call.
   func cancel(_ code: HTTP2ErrorCode = .cancel) {
     let last = phase
@@ -160,6 +174,12 @@ final class ClientAttempt: @unchecked Sendable {
 
   private func end(_ outcome: AttemptOutcome) {
     guard !isOver else { return }
+    if isOpen, let subchannel {
+      switch outcome {
+      case .unsent, .dropped: break
+      default: call.core.note(subchannel, isSuccess: outcome.error == nil)
+      }
+    }
     if case .status = outcome { cancel(.noError) } else { cancel() }
     call.attemptEnded(self, outcome)
   }

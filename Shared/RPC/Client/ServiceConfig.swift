@@ -6,14 +6,24 @@ public struct ServiceConfig: Sendable, Hashable {
   public var methodConfig: [MethodConfig] = []
   /// When retries and hedges stop because too many calls fail.
   public var retryThrottling: RetryThrottling?
+  /// How calls are spread over the endpoints.
+  public var loadBalancing: LoadBalancing
+  /// When an endpoint that fails calls gets none for a while; nil: never.
+  ///
+  /// `pickFirst` has nowhere else to go and does without.
+  public var outlierDetection: OutlierDetection?
 
   /// Creates a configuration that asks for nothing.
   public init(
     methodConfig: [MethodConfig] = [],
-    retryThrottling: RetryThrottling? = nil
+    retryThrottling: RetryThrottling? = nil,
+    loadBalancing: LoadBalancing = .pickFirst(),
+    outlierDetection: OutlierDetection? = nil
   ) {
     self.methodConfig = methodConfig
     self.retryThrottling = retryThrottling
+    self.loadBalancing = loadBalancing
+    self.outlierDetection = outlierDetection
   }
 }
 

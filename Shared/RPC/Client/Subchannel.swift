@@ -6,7 +6,7 @@ import NIOSSL
 ///
 /// It connects when told to and, while attempts wait because every connection is at the peer's
 /// MAX_CONCURRENT_STREAMS, makes further ones up to a bound (gRFC A105). It does not reconnect by
-/// itself when the last is lost: the channel decides.
+/// itself when the last is lost: the channel does, if its policy wants the endpoint.
 ///
 /// `@unchecked Sendable`: the variables are used on `eventLoop` alone.
 final class Subchannel: @unchecked Sendable {
@@ -62,11 +62,13 @@ final class Subchannel: @unchecked Sendable {
   /// Counts an attempt of this endpoint.
   func attemptBegan() {
     outstanding += 1
+    core.outstandingChanged(self, by: 1)
   }
 
   /// The attempt is over, or goes elsewhere.
   func attemptEnded() {
     outstanding -= 1
+    core.outstandingChanged(self, by: -1)
   }
 
   private var freeConnection: ClientConnection? {
@@ -92,7 +94,7 @@ final class Subchannel: @unchecked Sendable {
   }
 
   private func addConnection() {
-    let limit = core.maxConnectionsPerEndpoint
+    let limit = core.configuration.maxConnectionsPerEndpoint
     guard !isConnecting, retryTimer == nil, ready.count < limit, live.count < 2 * limit else {
       return
     }
@@ -224,6 +226,19 @@ final class Subchannel: @unchecked Sendable {
     waiting = CircularBuffer()
     core.dequeued(attempts.count)
     for attempt in attempts where !attempt.isOver { core.admit(attempt) }
+  }
+
+  /// Ends the connections with their last call, and the wait for the next attempt to connect.
+  func disconnect() {
+    guard !isClosed else { return }
+    retryTimer?.cancel()
+    retryTimer = nil
+    // A connection that is still being made is drained when it is ready.
+    isConnecting = false
+    let connections = ready
+    ready = []
+    stateMayHaveChanged()
+    for connection in connections { connection.drain() }
   }
 
   // MARK: The end

@@ -37,7 +37,22 @@ public struct ChannelConfiguration: Sendable {
   public var keepaliveInterval: Duration = .seconds(300)
   /// The time it has to give that sign.
   public var keepaliveTimeout: Duration = .seconds(20)
-  /// What is done for all calls, or for those of some methods: timeouts, retries, hedging.
+  /// Calls that may be outstanding at once, those that wait included; more fail with UNAVAILABLE.
+  ///
+  /// nil: any number.
+  public var maxOutstandingCalls: Int?
+  /// The same for each endpoint, counting the attempts that were given to it.
+  public var maxOutstandingCallsPerEndpoint: Int?
+  /// The `:authority` of the calls; the target's when nil.
+  public var authority: String?
+  /// How names of `dns:` targets are looked up.
+  public var lookup = EndpointLookup.system
+  /// The time between two looks at a name; nil: only when connections fail.
+  public var resolutionInterval: Duration? = .seconds(30)
+  /// The least time between two looks.
+  public var resolutionGap: Duration = .seconds(1)
+  /// What is done for all calls, or for those of some methods: timeouts, retries,
+  /// hedging, balancing.
   public var serviceConfig = ServiceConfig()
   /// How connections are opened.
   var connector = Connector.tcp

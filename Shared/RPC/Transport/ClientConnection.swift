@@ -98,7 +98,7 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
   }
 
   private func startKeepalive() {
-    let interval = TimeAmount(core.configuration.keepaliveInterval)
+    let interval = core.keepaliveInterval
     let silentSince = attempts.isEmpty ? eventLoop.now : lastRead
     keepaliveTimer = eventLoop.scheduleTask(deadline: silentSince + interval) {
       guard !self.isClosed else { return }
@@ -165,7 +165,8 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
       startKeepalive()
       subchannel.connectionReady(self)
     case .pong: break
-    case .goAway(_, _, let debug):
+    case .goAway(_, let code, let debug):
+      if code == .enhanceYourCalm, debug == "too_many_pings" { core.tooManyPings() }
       if !debug.isEmpty {
         core.configuration.logger.info(
           "the server ends the connection",

@@ -19,15 +19,21 @@ struct Connector: Sendable {
   /// On the loop.
   let connect: @Sendable (Attempt) -> EventLoopFuture<Void>
 
-  /// A connection to the host and port.
+  /// A connection to the host and port, or to a socket in the file system.
   static let tcp = Connector { attempt in
-    ClientBootstrap(group: attempt.eventLoop)
+    let endpoint = Endpoint(host: attempt.host, port: attempt.port)
+    let bootstrap = ClientBootstrap(group: attempt.eventLoop)
       .connectTimeout(attempt.timeout)
-      .channelOption(.tcpOption(.tcp_nodelay), value: 1)
       .channelInitializer { channel in
         channel.eventLoop.makeCompletedFuture { try attempt.configure(channel) }
       }
-      .connect(host: attempt.host, port: attempt.port)
-      .map { _ in }
+    let connected =
+      if let path = endpoint.unixPath {
+        bootstrap.connect(unixDomainSocketPath: path)
+      } else {
+        bootstrap.channelOption(.tcpOption(.tcp_nodelay), value: 1)
+          .connect(host: attempt.host, port: attempt.port)
+      }
+    return connected.map { _ in }
   }
 }

@@ -19,6 +19,8 @@ final class RawServer: ChannelInboundHandler, @unchecked Sendable {
   private(set) var heads: [Int32: [HeaderField]] = [:]
   private(set) var bodies: [Int32: [UInt8]] = [:]
   private var context: ChannelHandlerContext?
+  /// Set before the first request, from then on read alone.
+  private var eventLoop: (any EventLoop)?
 
   private init(
     _ answer: @escaping Answer,
@@ -68,6 +70,7 @@ final class RawServer: ChannelInboundHandler, @unchecked Sendable {
 
   func channelActive(context: ChannelHandlerContext) {
     self.context = context
+    eventLoop = context.eventLoop
     flush()
   }
 
@@ -111,6 +114,14 @@ final class RawServer: ChannelInboundHandler, @unchecked Sendable {
   {
     [0, 0, UInt8(8 + debug.utf8.count), 7, 0, 0, 0, 0, 0]
       + [0, 0, 0, lastStream, 0, 0, 0, UInt8(code.rawValue)] + Array(debug.utf8)
+  }
+
+  /// Answers a call from another thread.
+  func answerLater(_ stream: Int32, _ text: String) {
+    eventLoop?.execute {
+      self.session.answer(stream, text)
+      self.flush()
+    }
   }
 
   private func ask(_ stream: Int32) {
