@@ -4,20 +4,20 @@ import Testing
 
 /// Which attempts follow from which outcomes.
 struct RetryStateTests {
-  private static let policy = RetryPolicy(
+  private static let policy = MethodConfig.RetryPolicy(
     maxAttempts: 4,
     initialBackoff: .milliseconds(100),
     maxBackoff: .milliseconds(250),
     backoffMultiplier: 2,
     retryableStatusCodes: [.unavailable]
   )
-  private static let hedging = HedgingPolicy(
+  private static let hedging = MethodConfig.HedgingPolicy(
     maxAttempts: 3,
     hedgingDelay: .milliseconds(20),
     nonFatalStatusCodes: [.unavailable]
   )
 
-  private func retryState(_ policy: RetryPolicy = Self.policy) -> RetryState {
+  private func retryState(_ policy: MethodConfig.RetryPolicy = Self.policy) -> RetryState {
     var state = RetryState(.retry(policy))
     _ = state.begin()
     return state

@@ -32,7 +32,7 @@ import Testing
     receiveTimeout: Duration? = nil
   ) -> MethodConfig.Repetition {
     .retry(
-      RetryPolicy(
+      MethodConfig.RetryPolicy(
         maxAttempts: attempts,
         initialBackoff: backoff,
         maxBackoff: backoff,
@@ -278,7 +278,7 @@ import Testing
     delay: Duration = .zero
   ) -> MethodConfig.Repetition {
     .hedge(
-      HedgingPolicy(
+      MethodConfig.HedgingPolicy(
         maxAttempts: attempts,
         hedgingDelay: delay,
         nonFatalStatusCodes: [.unavailable]

@@ -77,8 +77,8 @@ struct RetryState: Sendable {
   private var maxAttempts: Int {
     switch policy {
     case nil: 1
-    case .retry(let policy): min(policy.maxAttempts, RetryPolicy.attemptsMax)
-    case .hedge(let policy): min(policy.maxAttempts, RetryPolicy.attemptsMax)
+    case .retry(let policy): min(policy.maxAttempts, MethodConfig.RetryPolicy.attemptsMax)
+    case .hedge(let policy): min(policy.maxAttempts, MethodConfig.RetryPolicy.attemptsMax)
     }
   }
 
