@@ -27,6 +27,13 @@ final class ClientCall: StreamPort, @unchecked Sendable {
   private let readyDeadline: Deadline?
   private let metadata = Mutex<(initial: Metadata?, trailing: Metadata?)>((nil, nil))
 
+  /// The only subchannel that the call may use, if it is not up to the policy.
+  let pinned: Subchannel?
+  /// What hears the call's end.
+  private let observer: ClientCallObserver?
+  private let begunAt: NIODeadline
+  /// Streams that were opened.
+  private var openedCount = 0
   /// What a policy that hashes hashes of the request.
   let hash: UInt64?
   /// Whether the outcome is known.
@@ -52,7 +59,18 @@ final class ClientCall: StreamPort, @unchecked Sendable {
   private var retryTimer: Scheduled<Void>?
 
   /// Throws for metadata that cannot be sent.
-  init(core: ChannelCore, method: MethodDescriptor, options: CallOptions) throws(RPCError) {
+  ///
+  /// A call that is pinned goes to that subchannel or fails; the channel does not count it.
+  init(
+    core: ChannelCore,
+    method: MethodDescriptor,
+    options: CallOptions,
+    pinnedTo pinned: Subchannel? = nil,
+    observer: ClientCallObserver? = nil
+  ) throws(RPCError) {
+    self.pinned = pinned
+    self.observer = observer
+    begunAt = core.eventLoop.now
     var fields: [HeaderField] = []
     try options.metadata.append(to: &fields)
     userFields = fields
@@ -61,9 +79,9 @@ final class ClientCall: StreamPort, @unchecked Sendable {
     self.method = method
     eventLoop = core.eventLoop
     let loop = core.eventLoop
-    let config = core.methodConfigs[method]
-    let own = [options.timeout, config?.timeout].compactMap { $0 }.min()
-    deadline = [own.map { Deadline.after($0, on: loop) }, Deadline.current].compactMap { $0 }.min()
+    let config = pinned == nil ? core.methodConfigs[method] : nil
+    let own = Self.least(options.timeout, config?.timeout).map { Deadline.after($0, on: loop) }
+    deadline = Self.least(own, Deadline.current)
     readyDeadline = options.readyTimeout.map { .after($0, on: loop) }
     waitsForConnection =
       options.readyTimeout != nil || options.waitForReady ?? config?.waitForReady ?? false
@@ -103,6 +121,11 @@ final class ClientCall: StreamPort, @unchecked Sendable {
     onLoop { self.fail(RPCError(.cancelled, "the requests could not be produced", cause: error)) }
   }
 
+  /// The call cannot be begun.
+  func refuse(_ error: RPCError) {
+    onLoop { self.fail(error) }
+  }
+
   func taskCancelled() {
     cancel()
   }
@@ -113,10 +136,18 @@ final class ClientCall: StreamPort, @unchecked Sendable {
     return values.isEmpty ? nil : XXHash64.hash(Array(values.joined(separator: ",").utf8))
   }
 
+  /// The lesser of two values that may be missing.
+  private static func least<T: Comparable>(_ first: T?, _ second: T?) -> T? {
+    guard let first, let second else { return first ?? second }
+    return min(first, second)
+  }
+
   private func begin() {
     guard !isOver else { return }
-    if let error = core.callBegan() { return fail(error) }
-    isCounted = true
+    if pinned == nil {
+      if let error = core.callBegan() { return fail(error) }
+      isCounted = true
+    }
     if let deadline {
       guard !deadline.hasPassed(on: eventLoop) else { return fail(deadlineExceeded) }
       deadlineTimer = eventLoop.scheduleTask(deadline: deadline.instant) {
@@ -196,6 +227,7 @@ final class ClientCall: StreamPort, @unchecked Sendable {
   /// The attempt has its stream: it sends what others have sent before.
   func attemptOpened(_ attempt: ClientAttempt) {
     readyTimer?.cancel()
+    openedCount += 1
     for message in replay.messages { attempt.send(message) }
     if hasEndedRequests { attempt.finishRequests() }
     flushOutbox()
@@ -345,8 +377,24 @@ final class ClientCall: StreamPort, @unchecked Sendable {
     attempts = []
     committed = nil
     for attempt in running { attempt.cancel() }
+    // Before the caller goes on.
+    tellEnd(error)
     if let error, dropping { inbox.fail(error) } else { inbox.finish(error) }
     outbox.close(error ?? RPCError(.cancelled, "write: the call is over"))
+  }
+
+  private func tellEnd(_ error: RPCError?) {
+    guard let observer else { return }
+    let (initial, trailing) = metadata.withLock { $0 }
+    observer.ended(
+      ClientCallEnd(
+        error: error,
+        initialMetadata: initial,
+        trailingMetadata: trailing,
+        attempts: openedCount,
+        duration: .nanoseconds((eventLoop.now - begunAt).nanoseconds)
+      )
+    )
   }
 
   private var deadlineExceeded: RPCError {

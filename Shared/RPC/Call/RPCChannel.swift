@@ -6,7 +6,7 @@ public import NIOCore
 /// is one per server unless the configuration allows more. It closes when `close` is called or when
 /// nobody holds it any more and its last stream is gone.
 public final class RPCChannel: Sendable {
-  private let lifetime: ChannelLifetime
+  let lifetime: ChannelLifetime
 
   /// Creates a channel to one server, on one loop of the group, and begins to connect.
   ///
@@ -151,9 +151,28 @@ public final class RPCChannel: Sendable {
   ) throws(RPCError)
     -> ClientCall
   {
-    let call = try ClientCall(core: lifetime.core, method: method, options: options)
+    let call = try prepareCall(method, options)
     call.start()
     return call
+  }
+
+  private func prepareCall(
+    _ method: MethodDescriptor,
+    _ options: CallOptions
+  ) throws(RPCError) -> ClientCall {
+    let core = lifetime.core
+    let interceptors = core.configuration.interceptors
+    guard !interceptors.isEmpty else {
+      return try ClientCall(core: core, method: method, options: options)
+    }
+    var options = options
+    let observer = try ClientCallObserver(interceptors, method, &options)
+    do throws(RPCError) {
+      return try ClientCall(core: core, method: method, options: options, observer: observer)
+    } catch {
+      observer.refused(error)
+      throw error
+    }
   }
 
   private func makeCall(
@@ -161,8 +180,13 @@ public final class RPCChannel: Sendable {
     _ options: CallOptions,
     request: some RPCMessage
   ) throws(RPCError) -> ClientCall {
-    let call = try ClientCall(core: lifetime.core, method: method, options: options)
-    call.outbox.stage(try MessageFraming.frame(request, call.encoding))
+    let call = try prepareCall(method, options)
+    do throws(RPCError) {
+      call.outbox.stage(try MessageFraming.frame(request, call.encoding))
+    } catch {
+      call.refuse(error)
+      throw error
+    }
     call.outbox.end()
     call.start()
     return call

@@ -35,6 +35,9 @@ final class ChannelCore: @unchecked Sendable {
   private var policyTimer: Scheduled<Void>?
   /// Those of the table, and those that are gone from it and end with their last call.
   private var subchannels: [Int: Subchannel] = [:]
+  private var healthWatches: [Int: HealthWatch] = [:]
+  /// The service after whose health servers are asked.
+  private let healthService: String?
   private var waiting = CircularBuffer<ClientAttempt>()
   /// Attempts that wait here and in the subchannels.
   private var queuedCount = 0
@@ -62,6 +65,7 @@ final class ChannelCore: @unchecked Sendable {
     hashHeader = service.loadBalancing.hashHeader
     policy = service.loadBalancing.makePolicy()
     detector = service.outlierDetection.map(OutlierDetector.init)
+    healthService = service.loadBalancing.isPickFirst ? nil : service.healthCheckService
   }
 
   /// Begins to connect.
@@ -72,13 +76,11 @@ final class ChannelCore: @unchecked Sendable {
     switch target.kind {
     case .endpoints(let endpoints): update(endpoints)
     case .name(let name):
-      var prefersOneFamily = true
-      if case .pickFirst = configuration.serviceConfig.loadBalancing { prefersOneFamily = false }
       let resolver = NameResolver(
         name,
         configuration,
         eventLoop,
-        prefersOneFamily: prefersOneFamily
+        prefersOneFamily: !configuration.serviceConfig.loadBalancing.isPickFirst
       ) { [weak self] result in
         self?.resolved(result)
       }
@@ -116,12 +118,37 @@ final class ChannelCore: @unchecked Sendable {
   }
 
   func subchannelChanged(_ subchannel: Subchannel) {
-    guard !isClosed, let before = table[id: subchannel.id]?.state else { return }
-    table.set(subchannel.id, subchannel.state)
+    guard !isClosed else { return }
+    watchHealth(of: subchannel)
+    stateChanged(subchannel, healthWatches[subchannel.id]?.state ?? subchannel.state)
+  }
+
+  /// The server of the subchannel says something else than before.
+  func healthChanged(_ subchannel: Subchannel) {
+    guard !isClosed, let state = healthWatches[subchannel.id]?.state else { return }
+    stateChanged(subchannel, state)
+  }
+
+  /// Asks servers while they are connected.
+  private func watchHealth(of subchannel: Subchannel) {
+    guard let healthService else { return }
+    if subchannel.state != .ready {
+      healthWatches.removeValue(forKey: subchannel.id)?.stop()
+    } else if healthWatches[subchannel.id] == nil {
+      let watch = HealthWatch(subchannel, service: healthService)
+      healthWatches[subchannel.id] = watch
+      watch.start()
+    }
+  }
+
+  private func stateChanged(_ subchannel: Subchannel, _ state: ConnectivityState) {
+    guard let before = table[id: subchannel.id]?.state else { return }
+    table.set(subchannel.id, state)
     policy.changed(subchannel.id, table)
-    if subchannel.state == .transientFailure || before == .ready {
+    if state == .transientFailure || before == .ready {
       let isOnly = table.entries.count == 1
-      let reason = subchannel.lastFailure
+      let isConnected = subchannel.state == .ready
+      let reason = isConnected ? "the server says that it does not serve" : subchannel.lastFailure
       lastFailure = isOnly ? reason : "\(subchannel.endpoint): \(reason)"
       resolver?.lookAgain()
     }
@@ -144,8 +171,8 @@ final class ChannelCore: @unchecked Sendable {
     // Each round but the first follows from a change of an endpoint's state.
     while mustActAgain, !isClosed {
       mustActAgain = false
-      connectWanted()
       admitWaiting()
+      connectWanted()
     }
     if !isClosed { armPolicy() }
   }
@@ -226,6 +253,10 @@ final class ChannelCore: @unchecked Sendable {
     eventLoop.assertInEventLoop()
     guard !isClosed else { return attempt.call.fail(closed) }
     attempt.assign(to: nil)
+    if let subchannel = attempt.call.pinned {
+      guard subchannel.state == .ready else { return attempt.call.fail(noConnection()) }
+      return subchannel.take(attempt)
+    }
     switch pick(attempt) {
     case .endpoint(let id):
       guard let subchannel = subchannels[id] else { return enqueue(attempt) }
@@ -241,11 +272,11 @@ final class ChannelCore: @unchecked Sendable {
       attempt.assign(to: subchannel)
       subchannel.take(attempt)
     case .fail where !attempt.call.waitsForConnection:
-      connectWanted()
+      if !isActing { connectWanted() }
       attempt.fail(noConnection())
     case .fail, .wait:
       enqueue(attempt)
-      connectWanted()
+      if !isActing { connectWanted() }
     }
   }
 
@@ -314,6 +345,8 @@ final class ChannelCore: @unchecked Sendable {
     if let promise { closeWaiters.append(promise) }
     resolver?.stop()
     resolver = nil
+    for watch in healthWatches.values { watch.stop() }
+    healthWatches = [:]
     detectorTimer?.cancel()
     policyTimer?.cancel()
     let attempts = waiting

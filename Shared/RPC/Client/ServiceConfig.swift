@@ -12,18 +12,26 @@ public struct ServiceConfig: Sendable, Hashable {
   ///
   /// `pickFirst` has nowhere else to go and does without.
   public var outlierDetection: OutlierDetection?
+  /// The service after whose health each server is asked (gRFC A17): one that says it does not serve
+  /// gets no calls; nil: none is asked.
+  ///
+  /// An empty name stands for the server as a whole. `pickFirst` has nowhere else to go and does
+  /// without.
+  public var healthCheckService: String?
 
   /// Creates a configuration that asks for nothing.
   public init(
     methodConfig: [MethodConfig] = [],
     retryThrottling: RetryThrottling? = nil,
     loadBalancing: LoadBalancing = .pickFirst(),
-    outlierDetection: OutlierDetection? = nil
+    outlierDetection: OutlierDetection? = nil,
+    healthCheckService: String? = nil
   ) {
     self.methodConfig = methodConfig
     self.retryThrottling = retryThrottling
     self.loadBalancing = loadBalancing
     self.outlierDetection = outlierDetection
+    self.healthCheckService = healthCheckService
   }
 }
 

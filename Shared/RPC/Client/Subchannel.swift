@@ -24,6 +24,8 @@ final class Subchannel: @unchecked Sendable {
 
   private var isClosed = false
   private var isConnecting = false
+  /// Counts attempts to connect: what becomes of one that was given up counts no longer.
+  private var connectCount = 0
   /// Connections with a socket, those that drain included.
   private var live: [ClientConnection] = []
   /// Connections that take calls.
@@ -108,6 +110,8 @@ final class Subchannel: @unchecked Sendable {
     eventLoop.assertInEventLoop()
     guard !isClosed, !isConnecting, retryTimer == nil else { return }
     isConnecting = true
+    connectCount += 1
+    let number = connectCount
     stateMayHaveChanged()
     let attempt = Connector.Attempt(
       host: endpoint.host,
@@ -115,14 +119,14 @@ final class Subchannel: @unchecked Sendable {
       eventLoop: eventLoop,
       timeout: TimeAmount(core.configuration.connectTimeout)
     ) { channel in
-      try self.configure(channel)
+      try self.configure(channel, number)
     }
     core.configuration.connector.connect(attempt).whenFailure { error in
-      self.connectFailed("\(error)")
+      self.connectFailed("\(error)", number)
     }
   }
 
-  private func configure(_ channel: any Channel) throws {
+  private func configure(_ channel: any Channel, _ number: Int) throws {
     if let tls = core.configuration.tls {
       let name = core.configuration.tlsServerName ?? core.serverName
       // Server name indication takes names alone (RFC 6066, 3).
@@ -131,7 +135,7 @@ final class Subchannel: @unchecked Sendable {
         NIOSSLClientHandler(context: tls, serverHostname: isAddress ? nil : name)
       )
     }
-    try channel.pipeline.syncOperations.addHandler(ClientConnection(subchannel: self))
+    try channel.pipeline.syncOperations.addHandler(ClientConnection(subchannel: self, number: number))
   }
 
   /// The connection's socket is there; it is of use once it is ready.
@@ -141,7 +145,9 @@ final class Subchannel: @unchecked Sendable {
   }
 
   func connectionReady(_ connection: ClientConnection) {
-    guard isConnecting, !isClosed else { return connection.drain() }
+    guard isConnecting, connection.number == connectCount, !isClosed else {
+      return connection.drain()
+    }
     isConnecting = false
     ready.append(connection)
     core.configuration.logger.debug("connected", metadata: ["server": "\(endpoint)"])
@@ -159,7 +165,7 @@ final class Subchannel: @unchecked Sendable {
     let wasActive = index != nil
     if let index { live.remove(at: index) }
     if isConnecting, wasActive, !connection.wasReady {
-      connectFailed(reason)
+      connectFailed(reason, connection.number)
     } else {
       readyLost(connection, reason: reason)
     }
@@ -179,8 +185,8 @@ final class Subchannel: @unchecked Sendable {
     stateMayHaveChanged()
   }
 
-  private func connectFailed(_ reason: String) {
-    guard isConnecting else { return }
+  private func connectFailed(_ reason: String, _ number: Int) {
+    guard isConnecting, number == connectCount else { return }
     isConnecting = false
     guard !isClosed else { return }
     backOff(reason)

@@ -54,6 +54,8 @@ public struct ChannelConfiguration: Sendable {
   /// What is done for all calls, or for those of some methods: timeouts, retries,
   /// hedging, balancing.
   public var serviceConfig = ServiceConfig()
+  /// What sees every call: the first is the outermost.
+  public var interceptors: [any ClientInterceptor] = []
   /// How connections are opened.
   var connector = Connector.tcp
   /// What waits are varied with.

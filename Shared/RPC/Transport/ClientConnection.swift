@@ -13,6 +13,8 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
     case draining
   }
 
+  /// Which of its subchannel's attempts to connect it is.
+  let number: Int
   private let subchannel: Subchannel
   private var core: ChannelCore { subchannel.core }
   private var phase = Phase.handshake
@@ -28,8 +30,9 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
   /// Whether the handshake was finished.
   var wasReady: Bool { phase != .handshake }
 
-  init(subchannel: Subchannel) throws(HTTP2SessionError) {
+  init(subchannel: Subchannel, number: Int) throws(HTTP2SessionError) {
     self.subchannel = subchannel
+    self.number = number
     lastRead = subchannel.eventLoop.now
     readySince = subchannel.eventLoop.now
     try super.init(

@@ -39,10 +39,11 @@ final class RawServer: ChannelInboundHandler, @unchecked Sendable {
     _ answer: @escaping Answer,
     limits: HTTP2SessionLimits = HTTP2SessionLimits(),
     channel configuration: ChannelConfiguration = ChannelConfiguration(),
+    unixPath: String? = nil,
     _ body: (RPCChannel) async throws -> Void
   ) async throws {
     let requests = Counter()
-    let listener = try await ServerBootstrap(group: testGroup)
+    let bootstrap = ServerBootstrap(group: testGroup)
       .childChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
           try channel.pipeline.syncOperations.addHandler(
@@ -50,10 +51,15 @@ final class RawServer: ChannelInboundHandler, @unchecked Sendable {
           )
         }
       }
-      .bind(host: "127.0.0.1", port: 0).get()
+    let listener =
+      if let unixPath {
+        try await bootstrap.bind(unixDomainSocketPath: unixPath).get()
+      } else {
+        try await bootstrap.bind(host: "127.0.0.1", port: 0).get()
+      }
+    let port = listener.localAddress?.port ?? 0
     let channel = RPCChannel(
-      host: "127.0.0.1",
-      port: listener.localAddress?.port ?? 0,
+      target: try ChannelTarget(parsing: unixPath.map { "unix:\($0)" } ?? "127.0.0.1:\(port)"),
       configuration: configuration,
       group: testGroup
     )

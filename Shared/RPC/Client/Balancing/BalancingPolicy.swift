@@ -90,6 +90,12 @@ public enum LoadBalancing: Sendable, Hashable {
     }
   }
 
+  /// Whether all calls go to one endpoint.
+  var isPickFirst: Bool {
+    if case .pickFirst = self { return true }
+    return false
+  }
+
   /// The metadata that the policy hashes.
   var hashHeader: String? {
     guard case .ringHash(let ring) = self else { return nil }

@@ -1,0 +1,126 @@
+import Foundation
+import Logging
+import NIOCore
+import Synchronization
+import Testing
+
+@testable import RPC
+
+/// Channels as a whole: sockets of the file system, endpoints that come and go, the end.
+@Suite(.timeLimit(.minutes(1))) struct ChannelTests {
+  private func call(_ channel: RPCChannel) async throws -> String {
+    let response: Bytes = try await channel.unary(
+      EchoMethods.unary,
+      Bytes("x"),
+      options: CallOptions(timeout: .seconds(30), waitForReady: true)
+    )
+    return response.text
+  }
+
+  @Test func `a socket in the file system is a target`() async throws {
+    // Such a path has at most a hundred bytes.
+    let path = "/tmp/llmos-\(UInt64.random(in: 0...(.max))).sock"
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    try await RawServer.with({ $0.session.answer($1, "\($2)") }, unixPath: path) { channel in
+      let answer = try await call(channel)
+      #expect(answer == "0")
+    }
+  }
+
+  @Test func `a socket that is not there is UNAVAILABLE`() async throws {
+    let channel = try RPCChannel(target: "unix:/nowhere/llmos.sock", group: testGroup)
+    let error = try await failure {
+      try await channel.unary(EchoMethods.unary, Bytes("x")) as Bytes
+    }
+    #expect(error.code == .unavailable)
+    #expect(error.message.contains("unix:/nowhere/llmos.sock"))
+    await channel.close()
+  }
+
+  @Test func `a server that counts too many pings is asked half as often`() async throws {
+    try await RawServer.with { server, stream, before in
+      guard before == 0 else { return server.session.answer(stream, "\(before)") }
+      server.send(
+        RawServer.goAway(lastStream: 0, code: .enhanceYourCalm, debug: "too_many_pings")
+      )
+    } _: { channel in
+      let answer = try await call(channel)
+      #expect(answer == "1")
+      let core = channel.lifetime.core
+      let interval = try await core.eventLoop.submit { core.keepaliveInterval }.get()
+      #expect(interval == .seconds(600))
+    }
+  }
+
+  @Test func `an endpoint that leaves the list ends with its last call`() async throws {
+    let (started, gate) = (Signal(), Signal())
+    var slow = EchoService()
+    slow.unary = { _, _ in
+      started.set()
+      await gate.wait()
+      return "first"
+    }
+    var fast = EchoService()
+    fast.unary = { _, _ in "second" }
+    try await withServer(slow) { _, port in
+      try await withServer(fast, ServerConfiguration(host: "127.0.0.2", port: port)) { _, _ in
+        let addresses = Mutex(["127.0.0.1"])
+        var configuration = ChannelConfiguration()
+        configuration.resolutionGap = .milliseconds(10)
+        configuration.resolutionInterval = .milliseconds(20)
+        configuration.lookup.addresses = { _ in addresses.withLock { $0 } }
+        configuration.serviceConfig.loadBalancing = .roundRobin
+        let channel = try RPCChannel(
+          target: "llmos.test:\(port)",
+          configuration: configuration,
+          group: testGroup
+        )
+        let running = Task { try await call(channel) }
+        await started.wait()
+        addresses.withLock { $0 = ["127.0.0.2"] }
+        // Calls that still reach the first server do not return before the gate opens.
+        var answered = false
+        while !answered {
+          let response: Bytes? = try? await channel.unary(
+            EchoMethods.unary,
+            Bytes("x"),
+            options: CallOptions(timeout: .milliseconds(500), waitForReady: true)
+          )
+          answered = response == "second"
+        }
+        gate.set()
+        let answer = try await running.value
+        #expect(answer == "first")
+        await channel.close()
+      }
+    }
+  }
+
+  @Test func `closing ends the calls of every endpoint and those that wait`() async throws {
+    let started = Counter()
+    var service = EchoService()
+    service.unary = { _, _ in
+      started.increment()
+      await waitForCancellation(Signal())
+      throw CancellationError()
+    }
+    try await withServer(service) { _, first in
+      try await withServer(service) { _, second in
+        var configuration = ChannelConfiguration()
+        configuration.serviceConfig.loadBalancing = .roundRobin
+        let channel = try RPCChannel(
+          target: "ipv4:127.0.0.1:\(first),127.0.0.1:\(second)",
+          configuration: configuration,
+          group: testGroup
+        )
+        let calls = (0..<6).map { _ in Task { try await failure { try await call(channel) } } }
+        _ = await started.wait(above: 5)
+        await channel.close()
+        for call in calls {
+          let error = try await call.value
+          #expect(error.code == .cancelled)
+        }
+      }
+    }
+  }
+}
