@@ -202,7 +202,7 @@ final class ClientCall: StreamPort, @unchecked Sendable {
   func requestFields(previousAttempts: Int) -> [HeaderField] {
     var fields = [
       HeaderField(":method", "POST"),
-      HeaderField(":scheme", core.configuration.tls == nil ? "http" : "https"),
+      HeaderField(":scheme", core.configuration.tlsContext == nil ? "http" : "https"),
       HeaderField(":path", method.path),
       HeaderField(":authority", core.authority),
     ]

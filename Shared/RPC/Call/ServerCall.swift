@@ -22,11 +22,18 @@ final class ServerCall: StreamPort, @unchecked Sendable {
   private let tellsEncodings: Bool
   /// The request of a method that takes exactly one.
   private var request: ReceivedMessage?
-  /// Bytes of `deframer` and `request` that the connection's budget counts.
+  /// What the call's metadata takes.
+  private let metadataBytes: Int
+  /// Bytes of metadata, `deframer` and `request` that the connection's budget counts.
   private var heldBytes = 0
   private var task: Task<Void, Never>?
   private var timer: Scheduled<Void>?
   private var hasSentHead = false
+  /// What the call counts for in the server's limits, until it and its handler are over.
+  private var permit: CallPermit?
+  private var isHandlerRunning = false
+  /// Whether the single request that the method takes is not complete.
+  private var awaitsRequest = false
   /// Whether the status was sent or the stream is gone.
   private(set) var isOver = false
 
@@ -36,13 +43,17 @@ final class ServerCall: StreamPort, @unchecked Sendable {
     handler: MethodHandler,
     context: ServerContext,
     decoding: MessageDecoding = .none,
-    acceptedEncodings: String? = nil
+    acceptedEncodings: String? = nil,
+    permit: CallPermit? = nil,
+    metadataBytes: Int = 0
   ) {
     let configuration = connection.core.configuration
     self.stream = stream
     self.connection = connection
     self.handler = handler
     self.context = context
+    self.permit = permit
+    self.metadataBytes = metadataBytes
     eventLoop = connection.eventLoop
     startedAt = eventLoop.now
     inbox = MessageInbox(
@@ -69,7 +80,21 @@ final class ServerCall: StreamPort, @unchecked Sendable {
         self.fail(Self.deadlineExceeded)
       }
     }
-    if !handler.descriptor.kind.sendsOneRequest { launch() }
+    guard handler.descriptor.kind.sendsOneRequest else { return launch() }
+    setAwaitsRequest(true)
+  }
+
+  /// Tells the connection, which bounds the time of all such calls with one timer.
+  private func setAwaitsRequest(_ awaits: Bool) {
+    guard awaits != awaitsRequest else { return }
+    awaitsRequest = awaits
+    connection.halfRequestsChanged(by: awaits ? 1 : -1)
+  }
+
+  /// Fails the call if its request began before `start` and is not complete.
+  func expireRequest(begunBefore start: NIODeadline) {
+    guard awaitsRequest, startedAt < start else { return }
+    fail(RPCError(.deadlineExceeded, "the request is not complete in time"))
   }
 
   func received(_ bytes: [UInt8]) {
@@ -98,7 +123,7 @@ final class ServerCall: StreamPort, @unchecked Sendable {
 
   /// Tells the connection's budget what is held outside the inbox.
   private func countHeld() {
-    let now = deframer.partialBytes + (request?.bytes.count ?? 0)
+    let now = (isOver ? 0 : metadataBytes) + deframer.partialBytes + (request?.bytes.count ?? 0)
     connection.requestBudget.add(now - heldBytes)
     heldBytes = now
   }
@@ -185,6 +210,8 @@ final class ServerCall: StreamPort, @unchecked Sendable {
   }
 
   private func launch() {
+    setAwaitsRequest(false)
+    isHandlerRunning = true
     connection.handlerStarted()
     task = Self.spawn(self, executor: connection.executor)
     // The handler runs until its first suspension before `spawn` returns: it may be through, or
@@ -201,6 +228,8 @@ final class ServerCall: StreamPort, @unchecked Sendable {
       let error = await call.runHandler()
       call.onLoop {
         call.finish(error)
+        call.isHandlerRunning = false
+        call.releasePermit()
         call.connection.handlerEnded()
       }
     }
@@ -309,6 +338,14 @@ final class ServerCall: StreamPort, @unchecked Sendable {
     outbox.close(error)
     task?.cancel()
     task = nil
+    setAwaitsRequest(false)
+    releasePermit()
+  }
+
+  private func releasePermit() {
+    guard isOver, !isHandlerRunning else { return }
+    permit?.release()
+    permit = nil
   }
 
   private static let deadlineExceeded = RPCError(

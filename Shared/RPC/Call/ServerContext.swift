@@ -12,6 +12,8 @@ public struct ServerContext: Sendable {
   public let deadline: Deadline?
   /// The client's address and port.
   public let remoteAddress: String
+  /// Who the client is by its certificate; nil without one.
+  public let peer: PeerIdentity?
 
   let response = ResponseMetadata()
 
@@ -20,12 +22,14 @@ public struct ServerContext: Sendable {
     method: MethodDescriptor,
     metadata: Metadata = Metadata(),
     deadline: Deadline? = nil,
-    remoteAddress: String = "in-process"
+    remoteAddress: String = "in-process",
+    peer: PeerIdentity? = nil
   ) {
     self.method = method
     self.metadata = metadata
     self.deadline = deadline
     self.remoteAddress = remoteAddress
+    self.peer = peer
   }
 
   /// Sets the metadata that goes out before the first message; without effect after it.

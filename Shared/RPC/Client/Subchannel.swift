@@ -127,7 +127,7 @@ final class Subchannel: @unchecked Sendable {
   }
 
   private func configure(_ channel: any Channel, _ number: Int) throws {
-    if let tls = core.configuration.tls {
+    if let tls = core.configuration.tlsContext {
       let name = core.configuration.tlsServerName ?? core.serverName
       // Server name indication takes names alone (RFC 6066, 3).
       let isAddress = EndpointLookup.isAddress(name)

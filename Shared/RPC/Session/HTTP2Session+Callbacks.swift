@@ -60,6 +60,9 @@ extension HTTP2Session {
       limits.resets.burst,
       limits.resets.perSecond
     )
+    // nghttp2's bound of answers that wait would come before ours and give no reason.
+    nghttp2_option_set_max_outbound_ack(option, limits.queuedFrames)
+    nghttp2_option_set_max_continuations(option, limits.continuationsMax)
     // nghttp2 estimates a block's size generously; the exact limit is checked before it is asked.
     nghttp2_option_set_max_send_header_block_length(option, 8 * limits.maxHeaderListBytes)
 
@@ -91,13 +94,14 @@ extension HTTP2Session {
       valueCount,
       _,
       userData in
-      guard let frame else { return 0 }
-      HTTP2SessionState.from(userData)?.header(
+      guard let frame, let state = HTTP2SessionState.from(userData) else { return 0 }
+      state.header(
         frame.pointee,
         UnsafeBufferPointer(start: name, count: nameCount),
         UnsafeBufferPointer(start: value, count: valueCount)
       )
-      return 0
+      // Nothing more of a bomb is decompressed; the session says why it ends.
+      return state.violation == nil ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE.rawValue
     }
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks) {
       handle,

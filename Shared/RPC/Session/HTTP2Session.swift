@@ -46,10 +46,16 @@ final class HTTP2Session {
       bytes.count
     )
     state.leave()
-    guard count >= 0 else {
-      throw HTTP2SessionError(operation: "HTTP/2 receive", number: Int32(count))
+    if count >= 0 {
+      state.checkQueue(nghttp2_session_get_outbound_queue_size(handle))
+    } else if state.violation == nil {
+      let error = HTTP2SessionError(operation: "HTTP/2 receive", number: Int32(count))
+      guard let reason = error.flood else {
+        if role == .server { terminate(.protocolError, debug: "") }
+        throw error
+      }
+      state.violate(reason)
     }
-    state.checkQueue(nghttp2_session_get_outbound_queue_size(handle))
     if let violation = state.violation { terminate(.enhanceYourCalm, debug: violation) }
   }
 
@@ -72,7 +78,12 @@ final class HTTP2Session {
       guard count >= 0 else {
         throw HTTP2SessionError(operation: "HTTP/2 send", number: Int32(count))
       }
-      guard count > 0, let pointer else { return false }
+      guard count > 0, let pointer else {
+        // What was sent may be more than the peer may make us send.
+        guard let violation = state.violation, !state.isTerminated else { return false }
+        terminate(.enhanceYourCalm, debug: violation)
+        continue
+      }
       body(UnsafeRawBufferPointer(start: pointer, count: count))
       total += count
     }
@@ -171,6 +182,12 @@ final class HTTP2Session {
 
   /// Bytes that wait to be sent on the stream; zero for one that is gone.
   func pendingBytes(_ stream: Int32) -> Int { state.streams[stream]?.pendingBytes ?? 0 }
+
+  /// Bytes of DATA sent so far.
+  var sentDataBytes: UInt64 { state.sentDataBytes }
+
+  /// The number of the header block that is being received, if one is.
+  var openHeaderBlock: UInt64? { state.isHeaderBlockOpen ? state.headerBlocks : nil }
 
   /// Bytes that wait to be sent on all streams.
   var heldBytes: Int { state.heldBytes }

@@ -15,12 +15,21 @@ final class HTTP2SessionState {
   private(set) var heldBytes = 0
   /// The error with which our side gave the connection up.
   private(set) var sentError: HTTP2ErrorCode?
+  /// Bytes of DATA sent so far.
+  private(set) var sentDataBytes: UInt64 = 0
+  /// Header blocks so far, with the one that is open.
+  private(set) var headerBlocks: UInt64 = 0
+  /// Whether a header block is being received.
+  private(set) var isHeaderBlockOpen = false
+  /// What the open block decompressed to so far.
+  private var headerBlockBytes = 0
 
   private var now: UInt64 = 0
   private var isEntered = false
   private var idleFrames: TokenBucket
   private var earlyResets: TokenBucket
   private var pings: PingStrikes?
+  private var windowUpdates: WindowUpdateAccount
   /// Scratch for header lists, kept to save allocations.
   private var text: [UInt8] = []
   private var pairs: [nghttp2_nv] = []
@@ -31,6 +40,7 @@ final class HTTP2SessionState {
     idleFrames = TokenBucket(limits.idleFrames)
     earlyResets = TokenBucket(limits.earlyResets)
     pings = limits.pings.map(PingStrikes.init)
+    windowUpdates = WindowUpdateAccount(burst: limits.windowUpdateBurst)
   }
 
   func enter(at now: UInt64?) {
@@ -47,9 +57,13 @@ final class HTTP2SessionState {
 
   func beginHeaders(_ frame: nghttp2_frame) {
     let id = frame.hd.stream_id
+    headerBlocks += 1
+    isHeaderBlockOpen = true
+    headerBlockBytes = 0
     if streams[id] == nil {
       guard role == .server, frame.headers.cat == NGHTTP2_HCAT_REQUEST else { return }
       streams[id] = HTTP2StreamState(sendsBody: false, sentHead: false)
+      windowUpdates.opened()
     }
     guard let stream = streams[id] else { return }
     stream.fields = []
@@ -62,6 +76,10 @@ final class HTTP2SessionState {
     _ name: UnsafeBufferPointer<UInt8>,
     _ value: UnsafeBufferPointer<UInt8>
   ) {
+    headerBlockBytes += name.count + value.count + 32
+    if headerBlockBytes > limits.maxHeaderListBytes * limits.headerBombFactor {
+      violate("a header block that decompresses to too much")
+    }
     guard let stream = streams[frame.hd.stream_id], !stream.isReset else { return }
     stream.fieldsBytes += name.count + value.count + 32
     guard stream.fieldsBytes <= limits.maxHeaderListBytes else {
@@ -85,7 +103,9 @@ final class HTTP2SessionState {
     let flags = UInt32(frame.hd.flags)
     let endsStream = flags & NGHTTP2_FLAG_END_STREAM.rawValue != 0
     switch UInt32(frame.hd.type) {
-    case NGHTTP2_HEADERS.rawValue: receivedHeaders(id, endsStream)
+    case NGHTTP2_HEADERS.rawValue:
+      isHeaderBlockOpen = false
+      receivedHeaders(id, endsStream)
     case NGHTTP2_DATA.rawValue:
       if endsStream {
         guard let stream = streams[id] else { return }
@@ -111,6 +131,8 @@ final class HTTP2SessionState {
           violate(PingStrikes.debugData)
         }
       }
+    case NGHTTP2_WINDOW_UPDATE.rawValue:
+      if role == .server, !windowUpdates.received() { violate("too many WINDOW_UPDATE frames") }
     case NGHTTP2_PRIORITY.rawValue: charge(&idleFrames, "PRIORITY frames")
     case NGHTTP2_GOAWAY.rawValue:
       let goAway = frame.goaway
@@ -154,6 +176,7 @@ final class HTTP2SessionState {
   /// the limit, ends the connection). An error on a stream that is known is charged when its reset
   /// is sent.
   func receivedInvalid(_ frame: nghttp2_frame) {
+    isHeaderBlockOpen = false
     guard role == .server, UInt32(frame.hd.type) == NGHTTP2_HEADERS.rawValue,
       streams[frame.hd.stream_id] == nil
     else { return }
@@ -186,7 +209,7 @@ final class HTTP2SessionState {
   }
 
   /// Notes which limit the peer broke; the first one counts.
-  private func violate(_ reason: String) {
+  func violate(_ reason: String) {
     if violation == nil { violation = reason }
   }
 
@@ -214,6 +237,7 @@ final class HTTP2SessionState {
     }
     guard type == NGHTTP2_HEADERS.rawValue || type == NGHTTP2_DATA.rawValue else { return }
     pings?.sentData()
+    if type == NGHTTP2_DATA.rawValue { windowUpdates.sentData() }
     guard
       UInt32(frame.hd.flags) & NGHTTP2_FLAG_END_STREAM.rawValue != 0,
       role == .server, let stream = streams[id], !stream.receivedEnd, !stream.isReset
@@ -254,6 +278,7 @@ final class HTTP2SessionState {
       return Int(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue)
     }
     let count = change(stream) { $0.dequeue(into: target) }
+    sentDataBytes &+= UInt64(count)
     if stream.cleared(low: limits.writeLowBytes) { events.append(.writable(stream: id)) }
     guard stream.pendingBytes == 0, let trailers = stream.ending else {
       if count > 0 { return count }

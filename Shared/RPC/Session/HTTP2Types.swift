@@ -7,6 +7,7 @@ struct HTTP2ErrorCode: RawRepresentable, Hashable, Sendable, CustomStringConvert
   static let noError = HTTP2ErrorCode(rawValue: 0)
   static let protocolError = HTTP2ErrorCode(rawValue: 1)
   static let internalError = HTTP2ErrorCode(rawValue: 2)
+  static let settingsTimeout = HTTP2ErrorCode(rawValue: 4)
   static let refusedStream = HTTP2ErrorCode(rawValue: 7)
   static let cancel = HTTP2ErrorCode(rawValue: 8)
   static let compressionError = HTTP2ErrorCode(rawValue: 9)
@@ -23,6 +24,15 @@ struct HTTP2SessionError: Error, CustomStringConvertible {
   let number: Int32
 
   var description: String { "\(operation): \(String(cString: nghttp2_strerror(number)))" }
+
+  /// What the peer sent too much of, if that is the error.
+  var flood: String? {
+    switch number {
+    case NGHTTP2_ERR_TOO_MANY_CONTINUATIONS.rawValue: "too many CONTINUATION frames"
+    case NGHTTP2_ERR_FLOODED.rawValue: "too many frames that it does not read"
+    default: nil
+    }
+  }
 }
 
 /// What a session tells its owner, in the order in which it happened.
@@ -71,6 +81,13 @@ struct HTTP2SessionLimits: Sendable {
   /// Streams that the peer resets before a response began, that it makes us reset by errors, and
   /// that it opens above the limit: burst and rate per second.
   var earlyResets = (burst: 1_000.0, perSecond: 100.0)
+  /// WINDOW_UPDATE frames that may come ahead of the DATA and streams that allow them.
+  var windowUpdateBurst = 1_000
+  /// CONTINUATION frames of one header block (CVE-2024-27316); nghttp2 counts them.
+  var continuationsMax = 8
+  /// How many times `maxHeaderListBytes` a header block may decompress to (an HPACK bomb): up to it,
+  /// a list that is too large costs its call; above it, the connection.
+  var headerBombFactor = 16
   /// When PINGs come too often (gRFC A8); nil when only `idleFrames` bounds them.
   var pings: PingStrikes.Limits?
   /// Frames that may wait to be sent because the peer does not read.
@@ -103,5 +120,14 @@ struct TokenBucket {
     guard tokens >= 1 else { return false }
     tokens -= 1
     return true
+  }
+
+  /// The nanoseconds from the last `take` until there is a token.
+  var delay: UInt64 { tokens >= 1 ? 0 : UInt64((1 - tokens) / perSecond * 1e9) }
+
+  /// Whether nothing is missing `now`.
+  func isFull(at now: UInt64) -> Bool {
+    guard now > last else { return tokens >= burst }
+    return tokens + Double(now - last) * 1e-9 * perSecond >= burst
   }
 }

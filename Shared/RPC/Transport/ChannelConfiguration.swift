@@ -8,6 +8,8 @@ public import NIOSSL
 public struct ChannelConfiguration: Sendable {
   /// TLS, which must offer `h2` by ALPN; nil for plain text with prior knowledge.
   public var tls: NIOSSLContext?
+  /// TLS from files that may change, the client's own certificate among them; goes before `tls`.
+  public var tlsReloader: TLSReloader?
   /// The name to check the server's certificate against; the host when nil.
   public var tlsServerName: String?
   /// The largest message received.
@@ -67,6 +69,9 @@ public struct ChannelConfiguration: Sendable {
   public init(tls: NIOSSLContext? = nil) {
     self.tls = tls
   }
+
+  /// TLS for the next connection.
+  var tlsContext: NIOSSLContext? { tlsReloader?.context ?? tls }
 
   var sessionLimits: HTTP2SessionLimits {
     var limits = HTTP2SessionLimits()

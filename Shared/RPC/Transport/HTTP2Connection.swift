@@ -33,6 +33,8 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
   private var isEnding = false
   private var lingerTimer: Scheduled<Void>?
   private var output = ByteBuffer()
+  /// Writes to the socket so far.
+  private(set) var writes: UInt64 = 0
 
   init(
     role: HTTP2Session.Role,
@@ -65,6 +67,11 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
   /// Without it, a close while the peer's bytes are unread resets the connection, and the GOAWAY
   /// is lost with what else the peer's system has not handed over.
   var lingersAfterError: Bool { false }
+
+  /// What was ready is sent, as far as the peer takes it.
+  ///
+  /// Called at the end of each turn of the loop in which there was anything to do.
+  func flushed() {}
 
   /// The socket is connected, and with TLS the handshake is next.
   func connectionActive() {}
@@ -108,7 +115,10 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
         output.clear()
         _ = try session.drain(upTo: Self.writeBytes) { output.writeBytes($0) }
         let isEmpty = output.readableBytes == 0
-        if !isEmpty { context.writeAndFlush(wrapOutboundOut(output), promise: nil) }
+        if !isEmpty {
+          writes &+= 1
+          context.writeAndFlush(wrapOutboundOut(output), promise: nil)
+        }
         // An event may have led to more to send, even one of a turn that sent nothing.
         let hasActed = processEvents()
         if isEmpty, !hasActed { break }
@@ -119,7 +129,9 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
       context.close(promise: nil)
       return
     }
-    if !isClosed, !isEnding, session.isFinished, closesWhenFinished { end(context) }
+    guard !isClosed, !isEnding else { return }
+    flushed()
+    if session.isFinished, closesWhenFinished { end(context) }
   }
 
   /// Closes the connection because of what the peer did, after what is ready to be sent.
@@ -136,7 +148,7 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
   private func end(_ context: ChannelHandlerContext) {
     isEnding = true
     let error = session.sentError
-    if let error, closeReason == nil { closeReason = Self.reason(error) }
+    if let error, closeReason == nil { closeReason = session.violation ?? Self.reason(error) }
     if error != nil, !lingersAfterError { return context.close(promise: nil) }
     connectionEnding()
     // The session is through, the socket may not be: to close it now would drop what it has not

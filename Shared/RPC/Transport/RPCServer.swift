@@ -12,14 +12,12 @@ public final class RPCServer: Sendable {
     /// To `running` by `start`.
     case created
     /// To `ended` by `shutdown`.
-    case running(any Channel)
+    case running(Listeners)
     case ended
   }
 
   /// The time handlers have to end after they were cancelled.
   private static let cancellationTimeout = TimeAmount.seconds(5)
-  /// Connections that the system holds for us to accept.
-  private static let backlog: Int32 = 1024
 
   let core: ServerCore
   let group: any EventLoopGroup
@@ -37,28 +35,17 @@ public final class RPCServer: Sendable {
   ///
   /// Throws UNAVAILABLE when the address cannot be bound to.
   public func start() async throws -> SocketAddress {
-    let (core, group) = (core, group)
-    let bootstrap = ServerBootstrap(group: group)
-      .serverChannelOption(.backlog, value: Self.backlog)
-      .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-      .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-      .childChannelInitializer { channel in
-        channel.eventLoop.makeCompletedFuture { try Self.configure(channel, core: core) }
-      }
-    let (host, port) = (core.configuration.host, core.configuration.port)
-    let channel: any Channel
-    do {
-      channel = try await bootstrap.bind(host: host, port: port).get()
-    } catch {
-      throw RPCError(.unavailable, "cannot listen on \(host):\(port): \(error)", cause: error)
+    let core = core
+    let listeners = try await Listeners.open(core.configuration, group: group) { channel in
+      channel.eventLoop.makeCompletedFuture { try Self.configure(channel, core: core) }
     }
     let isFirst = phase.withLock { phase in
       guard case .created = phase else { return false }
-      phase = .running(channel)
+      phase = .running(listeners)
       return true
     }
-    guard isFirst, let address = channel.localAddress else {
-      try? await channel.close()
+    guard isFirst, let address = listeners.address else {
+      await listeners.close()
       throw RPCError(.failedPrecondition, "the server was started or shut down before")
     }
     return address
@@ -70,23 +57,23 @@ public final class RPCServer: Sendable {
     core: ServerCore,
     remoteAddress: String? = nil
   ) throws {
-    guard core.admit() else {
-      core.logger.warning("connection refused: too many, or the server is shutting down")
-      throw RPCError(.resourceExhausted, "too many connections")
-    }
+    let host = channel.remoteAddress?.ipAddress
+    try core.admit(host, at: channel.eventLoop.now)
     do {
       let connection = try ServerConnection(
         core: core,
         eventLoop: channel.eventLoop,
-        remoteAddress: remoteAddress ?? channel.remoteAddress?.addressAndPort ?? "unknown"
+        remoteAddress: remoteAddress ?? channel.remoteAddress?.addressAndPort ?? "unknown",
+        remoteHost: host
       )
-      if let tls = core.configuration.tls {
+      let configuration = core.configuration
+      if let tls = configuration.tlsReloader?.context ?? configuration.tls {
         try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls))
       }
       try channel.pipeline.syncOperations.addHandler(connection)
-      core.admitted(connection)
+      core.admitted(connection, from: host)
     } catch {
-      core.admitted(nil)
+      core.admitted(nil, from: host)
       throw error
     }
   }
@@ -102,7 +89,7 @@ public final class RPCServer: Sendable {
     }
     switch last {
     case .created: break  // It may have connections within the process.
-    case .running(let listener): try? await listener.close()
+    case .running(let listeners): await listeners.close()
     case .ended: return
     }
     let (core, eventLoop) = (core, group.next())

@@ -10,14 +10,26 @@ public struct ServerConfiguration: Sendable {
   public var host: String
   /// The port to bind to; 0 takes a free one.
   public var port: Int
+  /// A socket of the Unix domain to bind to, instead of host and port; a file that is there is
+  /// replaced if it is a socket.
+  public var unixSocketPath: String?
+  /// Sockets that accept connections, each with an event loop of its own (`SO_REUSEPORT`), at most
+  /// one per loop of the group; 1: one socket, whose connections are spread over the loops.
+  public var listeners = 1
   /// TLS, which must offer `h2` by ALPN; nil for plain text with prior knowledge.
   public var tls: NIOSSLContext?
+  /// TLS from files that may change; goes before `tls`.
+  public var tlsReloader: TLSReloader?
   /// The largest message received.
   public var maxMessageBytes = 4 * 1024 * 1024
   /// The largest header list received or sent, as RFC 9113, 6.5.2 counts it.
   public var maxMetadataBytes = 64 * 1024
   /// Connections open at once; more are closed as they come.
   public var maxConnections = 4096
+  /// The same for each client address; nil for any number.
+  public var maxConnectionsPerAddress: Int?
+  /// Bounds of calls on all connections.
+  public var callLimits = CallLimits()
   /// Calls of one connection at once, and handlers of it that still run; more are refused.
   public var maxConcurrentStreams = 1024
   /// What a client may send on one stream before the handler reads it.
@@ -28,6 +40,11 @@ public struct ServerConfiguration: Sendable {
   /// What one connection's responses may take that the client has not read, but for one message;
   /// while there is so much, calls that begin or answer end with RESOURCE_EXHAUSTED.
   public var maxUnreadBytes = 64 * 1024 * 1024
+  /// `maxBufferedBytes` for all connections together: above it, those connections that hold more
+  /// than their equal share get RESOURCE_EXHAUSTED.
+  public var maxTotalBufferedBytes = 1024 * 1024 * 1024
+  /// `maxUnreadBytes` for all connections together, in the same way.
+  public var maxTotalUnreadBytes = 1024 * 1024 * 1024
   /// What may wait on one stream before its writer suspends.
   public var writeBufferBytes = 64 * 1024
   /// The time a client has for TLS and its first SETTINGS.
@@ -47,6 +64,20 @@ public struct ServerConfiguration: Sendable {
   public var maxConnectionAgeGrace: Duration?
   /// The time without a call after which a connection is drained (gRFC A9); nil for none.
   public var maxConnectionIdle: Duration?
+  /// The time in which a header block has to be complete.
+  public var headersTimeout: Duration = .seconds(10)
+  /// The time in which the single request of a unary or server-streaming call has to be complete,
+  /// and the body of a request that is not gRPC's.
+  public var requestTimeout: Duration = .seconds(120)
+  /// The longest time in which a client's socket takes nothing of what waits for it.
+  public var writeStallTimeout: Duration = .seconds(60)
+  /// The longest time in which a client takes nothing of the responses that wait for it, though it
+  /// may do so on each stream as slowly as it likes.
+  public var responseStallTimeout: Duration = .seconds(300)
+  /// Answers requests that are not gRPC's; nil: with 405 or 415.
+  public var httpHandler: PlainHTTPHandler?
+  /// The largest body of such a request.
+  public var httpBodyBytesMax = 64 * 1024
   /// Resets of streams before their response that a client may send at once.
   public var earlyResetBurst = 1_000
   /// And the same per second in the long run.
@@ -85,6 +116,15 @@ public struct ServerConfiguration: Sendable {
       withoutCalls: permitsPingsWithoutCalls
     )
     return limits
+  }
+
+  var guardLimits: ConnectionGuards.Limits {
+    ConnectionGuards.Limits(
+      headers: TimeAmount(headersTimeout),
+      socket: TimeAmount(writeStallTimeout),
+      responses: TimeAmount(responseStallTimeout),
+      request: TimeAmount(requestTimeout)
+    )
   }
 
   var lifetimeLimits: ConnectionLifetime.Limits {

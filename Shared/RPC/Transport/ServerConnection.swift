@@ -1,5 +1,6 @@
 import Logging
 import NIOCore
+import NIOSSL
 import NIOTLS
 
 /// One client's connection: its calls, its handshake, its end.
@@ -7,7 +8,7 @@ import NIOTLS
 /// A drain has two steps: `draining` announces the end and waits a round trip for streams that are
 /// on their way, `closing` names the last stream and ends the connection with it.
 final class ServerConnection: HTTP2Connection, @unchecked Sendable {
-  private enum Phase {
+  enum Phase {
     /// Waits for TLS and the client's first SETTINGS; to `open`.
     case handshake
     /// Serves calls; to `draining`.
@@ -18,10 +19,6 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     case closing
   }
 
-  /// The longest wait for the client's answer between the two steps of a drain.
-  private static let noticeTimeout = TimeAmount.seconds(1)
-  /// The time a client has to read the last statuses before the socket is closed.
-  private static let lingerTimeout = TimeAmount.seconds(1)
   /// What every response begins with.
   static let responseHead = [
     HeaderField(":status", "200"), HeaderField("content-type", "application/grpc"),
@@ -29,35 +26,58 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
 
   let core: ServerCore
   let executor: LoopExecutor
-  private let remoteAddress: String
-  private var phase = Phase.handshake
-  private var calls: [Int32: ServerCall] = [:]
+  /// The client's address and port.
+  let remoteAddress: String
+  /// The client's address; nil for one within the process or of the Unix domain.
+  let remoteHost: String?
+  /// Who the client is by its certificate, once TLS is agreed on.
+  private(set) var peer: PeerIdentity?
+  /// What `callLimits` account the client's calls to.
+  private var accountName: String
+  /// What the server's account of unread bytes knows of this connection.
+  var unreadBytesCounted = 0
+  var phase = Phase.handshake
+  var calls: [Int32: ServerCall] = [:]
   /// Handlers that run, those of calls that are over included.
-  private var handlers = 0
+  var handlers = 0
   /// What the requests of all calls hold that wait for their handlers.
   let requestBudget: ByteBudget
   private var handshakeTimer: Scheduled<Void>?
-  private var drainTimer: Scheduled<Void>?
-  private var keepaliveTimer: Scheduled<Void>?
-  private var lastRead: NIODeadline
-  private var isPingOutstanding = false
+  var drainTimer: Scheduled<Void>?
+  var keepaliveTimer: Scheduled<Void>?
+  var lastRead: NIODeadline
+  var isPingOutstanding = false
   /// From the client's SETTINGS on.
-  private var lifetime: ConnectionLifetime?
-  private var lifetimeTimer: Scheduled<Void>?
-  private var hasEnded = false
+  var lifetime: ConnectionLifetime?
+  var lifetimeTimer: Scheduled<Void>?
+  var hasEnded = false
+  var plain: [Int32: PlainHTTPExchange] = [:]
+  var guards: ConnectionGuards
+  var guardTimer: Scheduled<Void>?
+  /// Calls whose single request is not complete.
+  var halfRequests = 0
+  /// Why the client is cut, when no rule of the session says so.
+  var cutReason: String?
 
   init(
     core: ServerCore,
     eventLoop: any EventLoop,
-    remoteAddress: String
+    remoteAddress: String,
+    remoteHost: String? = nil
   )
     throws(HTTP2SessionError)
   {
     self.core = core
     self.remoteAddress = remoteAddress
+    self.remoteHost = remoteHost
+    accountName = remoteHost ?? remoteAddress
     executor = LoopExecutor(eventLoop)
+    guards = ConnectionGuards(core.configuration.guardLimits)
     lastRead = eventLoop.now
-    requestBudget = ByteBudget(limit: core.configuration.requestBytesMax)
+    requestBudget = ByteBudget(
+      limit: core.configuration.requestBytesMax,
+      shared: core.requestBytes
+    )
     try super.init(
       role: .server,
       limits: core.configuration.sessionLimits,
@@ -77,8 +97,11 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
   }
 
   override func userEvent(_ event: Any) {
-    guard case .handshakeCompleted(let name)? = event as? TLSUserEvent, name != "h2" else { return }
-    close(reason: "TLS: the client did not agree on h2")
+    guard case .handshakeCompleted(let name)? = event as? TLSUserEvent else { return }
+    guard name == "h2" else { return close(reason: "TLS: the client did not agree on h2") }
+    let certificate = try? context?.pipeline.syncOperations.nioSSL_peerCertificate()
+    peer = certificate.map { PeerIdentity($0) }
+    if let name = peer?.name { accountName = name }
   }
 
   override var lingersAfterError: Bool { true }
@@ -95,12 +118,10 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     drainTimer?.cancel()
     keepaliveTimer?.cancel()
     lifetimeTimer?.cancel()
+    guardTimer?.cancel()
     let reason = closeReason ?? ""
-    if let violation = session.violation {
-      core.logger.warning(
-        "connection cut",
-        metadata: ["peer": "\(remoteAddress)", "reason": "\(violation)"]
-      )
+    if let violation = session.violation ?? cutReason {
+      core.logCut(peer: remoteAddress, reason: violation, at: eventLoop.now)
     } else {
       core.logger.debug(
         "connection closed",
@@ -111,6 +132,10 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     let lost = calls.sorted { $0.key < $1.key }.map(\.value)
     calls = [:]
     for call in lost { call.lost(RPCError(.cancelled, "the connection is gone: \(reason)")) }
+    let exchanges = plain.sorted { $0.key < $1.key }.map(\.value)
+    plain = [:]
+    for exchange in exchanges { exchange.lost() }
+    countUnread(0)
   }
 
   override var closesWhenFinished: Bool {
@@ -119,90 +144,8 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     return true
   }
 
-  /// Announces the end; calls that run are finished, new ones go elsewhere.
-  func beginDrain() {
-    onLoop {
-      switch self.phase {
-      case .draining, .closing: return
-      case .handshake: return self.close(reason: "the server is shutting down")
-      case .open: break
-      }
-      self.phase = .draining
-      self.session.submitShutdownNotice()
-      self.session.submitPing()
-      self.setNeedsFlush()
-      self.drainTimer = self.eventLoop.scheduleTask(in: Self.noticeTimeout) {
-        self.nameLastStream()
-      }
-    }
-  }
-
-  private func nameLastStream() {
-    guard case .draining = phase, !isClosed else { return }
-    phase = .closing
-    session.submitGoAway()
-    setNeedsFlush()
-  }
-
-  /// Ends every call with UNAVAILABLE, and the connection: another server may take the call.
-  func cancelAll(reason: String = "the server is shutting down") {
-    guard !isClosed else { return }
-    phase = .closing
-    for (_, call) in calls.sorted(by: { $0.key < $1.key }) {
-      call.fail(RPCError(.unavailable, reason))
-    }
-    session.submitGoAway()
-    setNeedsFlush()
-    drainTimer?.cancel()
-    drainTimer = eventLoop.scheduleTask(in: Self.lingerTimeout) { self.close(reason: reason) }
-  }
-
-  private func startLifetime() {
-    let limits = core.configuration.lifetimeLimits
-    lifetime = ConnectionLifetime(
-      limits,
-      at: eventLoop.now,
-      jitter: core.configuration.random.number(in: -1...1)
-    )
-    scheduleLifetime()
-  }
-
-  private func scheduleLifetime() {
-    guard let next = lifetime?.nextCheck(after: eventLoop.now) else { return }
-    lifetimeTimer = eventLoop.scheduleTask(deadline: next) {
-      guard !self.isClosed, !self.hasEnded else { return }
-      switch self.lifetime?.check(at: self.eventLoop.now) {
-      case .drain(let reason):
-        self.core.logger.debug(
-          "connection drains",
-          metadata: ["peer": "\(self.remoteAddress)", "reason": "\(reason)"]
-        )
-        self.beginDrain()
-      case .cancel(let reason): self.cancelAll(reason: reason)
-      case nil: break
-      }
-      self.scheduleLifetime()
-    }
-  }
-
-  private func onLoop(_ body: @escaping @Sendable () -> Void) {
+  func onLoop(_ body: @escaping @Sendable () -> Void) {
     if eventLoop.inEventLoop { body() } else { eventLoop.execute(body) }
-  }
-
-  private func startKeepalive() {
-    let interval = TimeAmount(core.configuration.keepaliveInterval)
-    keepaliveTimer = eventLoop.scheduleTask(deadline: lastRead + interval) {
-      guard !self.isClosed else { return }
-      guard self.lastRead + interval <= self.eventLoop.now else { return self.startKeepalive() }
-      self.isPingOutstanding = true
-      self.session.submitPing()
-      self.setNeedsFlush()
-      let timeout = TimeAmount(self.core.configuration.keepaliveTimeout)
-      self.keepaliveTimer = self.eventLoop.scheduleTask(in: timeout) {
-        guard !self.isPingOutstanding else { return self.close(reason: "no answer to a ping") }
-        self.startKeepalive()
-      }
-    }
   }
 
   override func bytesArrived(at now: NIODeadline) {
@@ -216,7 +159,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     switch event {
     case .head(let stream, let fields, let endStream, let oversized):
       do throws(RPCError) {
-        guard let call = try open(stream, fields, oversized) else { return }
+        guard let call = try open(stream, fields, endStream, oversized) else { return }
         if endStream { call.receivedEnd() }
       } catch {
         reject(stream, error)
@@ -230,9 +173,12 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
           )
         )
       }
-    case .data(let stream, let bytes): calls[stream]?.received(bytes)
-    case .trailers(let stream, _, _), .end(let stream): calls[stream]?.receivedEnd()
+    case .data(let stream, let bytes):
+      if let call = calls[stream] { call.received(bytes) } else { plain[stream]?.received(bytes) }
+    case .trailers(let stream, _, _), .end(let stream):
+      if let call = calls[stream] { call.receivedEnd() } else { plain[stream]?.receivedEnd() }
     case .closed(let stream, let code):
+      plain.removeValue(forKey: stream)?.lost()
       calls.removeValue(forKey: stream)?.lost(StatusWire.error(reset: code))
     case .writable(let stream): calls[stream]?.becameWritable()
     case .settings:
@@ -251,6 +197,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
   private func open(
     _ stream: Int32,
     _ fields: [HeaderField],
+    _ endStream: Bool,
     _ oversized: Bool
   )
     throws(RPCError) -> ServerCall?
@@ -262,6 +209,10 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
       )
     }
     if let status = Self.httpStatus(refusing: fields) {
+      if let handler = core.configuration.httpHandler {
+        openPlain(stream, fields, endStream, handler)
+        return nil
+      }
       session.submitResponse(stream, [HeaderField(":status", status)], endStream: true)
       setNeedsFlush()
       return nil
@@ -281,6 +232,11 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
       setNeedsFlush()
       return nil
     }
+    let permit = try core.callLimiter?.admit(
+      handler.descriptor,
+      peer: accountName,
+      at: eventLoop.now.uptimeNanoseconds
+    )
     let call = ServerCall(
       stream: stream,
       connection: self,
@@ -289,10 +245,13 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
         method: handler.descriptor,
         metadata: Metadata(fields: fields),
         deadline: deadline,
-        remoteAddress: remoteAddress
+        remoteAddress: remoteAddress,
+        peer: peer
       ),
       decoding: decoding,
-      acceptedEncodings: fields.first("grpc-accept-encoding")
+      acceptedEncodings: fields.first("grpc-accept-encoding"),
+      permit: permit,
+      metadataBytes: fields.listSize
     )
     calls[stream] = call
     lifetime?.callBegan()
@@ -335,7 +294,17 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
   // MARK: For calls
 
   /// Whether the client leaves so much unread that no call may add to it.
-  var hasUnreadLimitReached: Bool { session.heldBytes >= core.configuration.maxUnreadBytes }
+  var hasUnreadLimitReached: Bool {
+    let held = session.heldBytes
+    return held >= core.configuration.maxUnreadBytes
+      || core.unreadBytes.isExceeded(byMemberWith: held)
+  }
+
+  override func flushed() {
+    guard !hasEnded else { return }
+    countUnread(session.heldBytes)
+    startGuards()
+  }
 
   static let tooMuchUnread = RPCError(
     .resourceExhausted,
@@ -360,7 +329,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
   ) {
     calls[stream] = nil
     let now = eventLoop.now
-    if calls.isEmpty { lifetime?.becameIdle(at: now) }
+    if calls.isEmpty, plain.isEmpty { lifetime?.becameIdle(at: now) }
     core.configuration.onCallEnd?(
       ServerCallRecord(
         method: method,

@@ -7,9 +7,17 @@ final class ServerCore: Sendable {
   private struct State {
     var connections: [ObjectIdentifier: ServerConnection] = [:]
     var pending = 0
+    var limiter: ConnectionLimiter
     var handlers = 0
     var isDraining = false
     var waiters: [CheckedContinuation<Void, Never>] = []
+
+    init(_ configuration: ServerConfiguration) {
+      limiter = ConnectionLimiter(
+        total: configuration.maxConnections,
+        perAddress: configuration.maxConnectionsPerAddress
+      )
+    }
 
     mutating func takeWaitersIfIdle() -> [CheckedContinuation<Void, Never>] {
       guard connections.isEmpty, pending == 0, handlers == 0 else { return [] }
@@ -21,39 +29,91 @@ final class ServerCore: Sendable {
   let router: Router
   let configuration: ServerConfiguration
   let logger: Logger
-  private let state = Mutex(State())
+  /// Which calls may begin; nil when nothing bounds them.
+  let callLimiter: CallLimiter?
+  /// What the requests of all connections hold.
+  let requestBytes: SharedByteBudget
+  /// What the responses of all connections hold.
+  let unreadBytes: SharedByteBudget
+  /// Bounds the lines about connections that are refused.
+  private let refusals = LogGate()
+  /// Bounds the lines about connections that are cut.
+  private let cuts = LogGate()
+  private let state: Mutex<State>
 
   init(router: Router, configuration: ServerConfiguration) {
     self.router = router
     self.configuration = configuration
     logger = configuration.logger
+    callLimiter = CallLimiter(configuration.callLimits)
+    requestBytes = SharedByteBudget(limit: configuration.maxTotalBufferedBytes)
+    unreadBytes = SharedByteBudget(limit: configuration.maxTotalUnreadBytes)
+    state = Mutex(State(configuration))
   }
 
-  /// Counts a connection in; false when there are too many or the server ends.
-  func admit() -> Bool {
-    state.withLock { state in
-      guard !state.isDraining,
-        state.connections.count + state.pending < configuration.maxConnections
-      else { return false }
+  /// Counts a connection from a host in; throws when there are too many or the server ends.
+  ///
+  /// A connection from no host, within the process, has no bound but the server's.
+  func admit(_ host: String?, at now: NIODeadline) throws(RPCError) {
+    let refusal = state.withLock { state -> String? in
+      guard !state.isDraining else { return "the server is shutting down" }
+      if let refusal = state.limiter.admit(host) { return refusal.description }
       state.pending += 1
-      return true
+      return nil
     }
+    guard let refusal else {
+      requestBytes.membersChanged(by: 1)
+      unreadBytes.membersChanged(by: 1)
+      return
+    }
+    warn(refusals, "connection refused", peer: host ?? "in-process", refusal, at: now)
+    throw RPCError(.resourceExhausted, "connection refused: \(refusal)")
+  }
+
+  /// Logs that a connection was cut because of what its client does.
+  func logCut(peer: String, reason: String, at now: NIODeadline) {
+    warn(cuts, "connection cut", peer: peer, reason, at: now)
+  }
+
+  private func warn(
+    _ gate: LogGate,
+    _ message: Logger.Message,
+    peer: String,
+    _ reason: String,
+    at now: NIODeadline
+  ) {
+    guard let suppressed = gate.pass(at: now.uptimeNanoseconds) else { return }
+    var metadata: Logger.Metadata = ["peer": "\(peer)", "reason": "\(reason)"]
+    if suppressed > 0 { metadata["left_out"] = "\(suppressed)" }
+    logger.warning(message, metadata: metadata)
   }
 
   /// The connection that was admitted exists; nil: it came to nothing.
-  func admitted(_ connection: ServerConnection?) {
+  func admitted(_ connection: ServerConnection?, from host: String?) {
+    if connection == nil { membersGone() }
     let (isDraining, waiters) = state.withLock { state in
       state.pending -= 1
-      if let connection { state.connections[ObjectIdentifier(connection)] = connection }
+      if let connection {
+        state.connections[ObjectIdentifier(connection)] = connection
+      } else {
+        state.limiter.release(host)
+      }
       return (state.isDraining, state.takeWaitersIfIdle())
     }
     for waiter in waiters { waiter.resume() }
     if isDraining { connection?.beginDrain() }
   }
 
+  private func membersGone() {
+    requestBytes.membersChanged(by: -1)
+    unreadBytes.membersChanged(by: -1)
+  }
+
   func removed(_ connection: ServerConnection) {
+    membersGone()
     let waiters = state.withLock { state in
       state.connections[ObjectIdentifier(connection)] = nil
+      state.limiter.release(connection.remoteHost)
       return state.takeWaitersIfIdle()
     }
     for waiter in waiters { waiter.resume() }

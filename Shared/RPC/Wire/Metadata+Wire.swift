@@ -47,7 +47,11 @@ extension Metadata {
   /// Whether the name belongs to the protocol rather than to the application.
   private static func isReserved(_ name: String) -> Bool {
     if name.hasPrefix(":") { return true }
-    if name.hasPrefix("grpc-") { return name != "grpc-status-details-bin" }
+    if name.hasPrefix("grpc-") {
+      // What gRPC shows to applications: details of a status, and retries (gRFC A6).
+      return name != "grpc-status-details-bin" && name != "grpc-retry-pushback-ms"
+        && name != "grpc-previous-rpc-attempts"
+    }
     switch name {
     case "content-type", "te", "connection", "transfer-encoding", "upgrade", "keep-alive",
       "proxy-connection", "host", "content-length":

@@ -43,14 +43,14 @@ import Testing
     try await ServerBootstrap(group: testGroup)
       .childChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
-          #expect(core.admit())
+          try core.admit(nil, at: channel.eventLoop.now)
           let connection = try ServerConnection(
             core: core,
             eventLoop: channel.eventLoop,
             remoteAddress: "test"
           )
           try channel.pipeline.syncOperations.addHandler(connection)
-          core.admitted(connection)
+          core.admitted(connection, from: nil)
           accepted.succeed(connection)
         }
       }

@@ -32,12 +32,13 @@ func withLoopback(
 func withServer(
   _ service: any RPCService = EchoService(),
   _ configuration: ServerConfiguration = ServerConfiguration(),
+  logLevel: Logger.Level = .error,
   _ body: (RPCServer, Int) async throws -> Void
 ) async throws {
   var router = Router()
   router.register(service)
   var configuration = configuration
-  configuration.logger.logLevel = .error
+  configuration.logger.logLevel = logLevel
   let server = RPCServer(router: router, configuration: configuration, group: testGroup)
   let address = try await server.start()
   do {

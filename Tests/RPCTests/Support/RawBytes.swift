@@ -14,6 +14,8 @@ struct RawFrame: Equatable {
   static let settings = RawFrame(type: 4)
   static let settingsAck = RawFrame(type: 4, flags: 1)
   static let ping = RawFrame(type: 6, payload: [UInt8](repeating: 7, count: 8))
+  /// A frame that ends any connection: DATA on stream 0.
+  static let bad = RawFrame(type: 0)
   /// What a client begins with.
   static let hello = preface + settings.bytes
 

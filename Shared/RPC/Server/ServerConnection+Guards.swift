@@ -1,0 +1,63 @@
+import NIOCore
+
+/// What a client owes, watched by one timer that runs only while something is owed.
+extension ServerConnection {
+  func halfRequestsChanged(by change: Int) {
+    halfRequests += change
+  }
+
+  private var sample: ConnectionGuards.Sample {
+    ConnectionGuards.Sample(
+      openHeaderBlock: session.openHeaderBlock,
+      isSocketFull: context?.channel.isWritable == false,
+      writes: writes,
+      unreadBytes: session.heldBytes,
+      dataBytes: session.sentDataBytes
+    )
+  }
+
+  /// Watches the client while it owes something; most turns end with nothing owed.
+  func startGuards() {
+    guard guardTimer == nil else { return }
+    let sample = sample
+    guard
+      halfRequests > 0 || sample.unreadBytes > 0 || sample.isSocketFull
+        || sample.openHeaderBlock != nil
+    else { return }
+    _ = guards.check(sample, at: eventLoop.now)
+    guardTimer = eventLoop.scheduleTask(in: guards.interval) {
+      self.guardTimer = nil
+      guard !self.isClosed, !self.hasEnded else { return }
+      self.checkGuards()
+    }
+  }
+
+  private func checkGuards() {
+    let now = eventLoop.now
+    if let reason = guards.check(sample, at: now) { return cut(reason: reason) }
+    if halfRequests > 0 {
+      let start = now - TimeAmount(core.configuration.requestTimeout)
+      for (_, call) in calls.sorted(by: { $0.key < $1.key }) {
+        call.expireRequest(begunBefore: start)
+      }
+      for (_, exchange) in plain.sorted(by: { $0.key < $1.key }) {
+        exchange.expireRequest(begunBefore: start)
+      }
+    }
+    startGuards()
+  }
+
+  /// Ends the connection of a client that breaks a bound.
+  private func cut(reason: String) {
+    cutReason = reason
+    session.terminate(.enhanceYourCalm, debug: reason)
+    giveUp(reason: reason)
+  }
+
+  /// Tells the server's account what the connection's responses hold now.
+  func countUnread(_ bytes: Int) {
+    guard bytes != unreadBytesCounted else { return }
+    core.unreadBytes.add(bytes - unreadBytesCounted)
+    unreadBytesCounted = bytes
+  }
+}

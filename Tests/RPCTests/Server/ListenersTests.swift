@@ -1,0 +1,89 @@
+import Foundation
+import Logging
+import NIOCore
+import NIOPosix
+import Synchronization
+import Testing
+
+@testable import RPC
+
+/// The sockets that a server listens on.
+@Suite(.timeLimit(.minutes(1))) struct ListenersTests {
+  @Test func `each loop accepts on a socket of its own, all on one port`() async throws {
+    let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
+    let log = LogCapture()
+    var configuration = ServerConfiguration()
+    configuration.listeners = 4
+    configuration.logger = log.logger
+    let loops = Mutex(Set<ObjectIdentifier>())
+    let listeners = try await Listeners.open(configuration, group: group) { channel in
+      loops.withLock { _ = $0.insert(ObjectIdentifier(channel.eventLoop)) }
+      return channel.close()
+    }
+    #expect(listeners.channels.count == 2, "\(log.lines)")
+    #expect(Set(listeners.channels.map { $0.localAddress?.port }).count == 1)
+    #expect(Set(listeners.channels.map { ObjectIdentifier($0.eventLoop) }).count == 2)
+    let port = try #require(listeners.address?.port)
+    // The system spreads connections by their ports: a hundred hardly all go to one.
+    for _ in 0..<100 { #expect(try await RawSocket.exchange(port: port, []) == []) }
+    #expect(loops.withLock { $0.count } == 2)
+    await listeners.close()
+    try await group.shutdownGracefully()
+  }
+
+  @Test func `a server with several sockets serves and ends as one`() async throws {
+    var configuration = ServerConfiguration()
+    configuration.listeners = 2
+    try await withServer(EchoService(), configuration) { server, port in
+      for _ in 0..<10 {
+        let channel = RPCChannel(host: "127.0.0.1", port: port, group: testGroup)
+        #expect(try await channel.unary(EchoMethods.unary, Bytes("x")) == Bytes("x"))
+        await channel.close()
+      }
+      // No other server slips onto the port.
+      var second = configuration
+      second.port = port
+      let other = RPCServer(router: Router(), configuration: second, group: testGroup)
+      let error = try await failure { try await other.start() }
+      #expect(error.code == .unavailable)
+      await server.shutdown(grace: .zero)
+      await #expect(throws: (any Error).self) { try await RawSocket.connect(port: port) }
+    }
+  }
+
+  @Test func `a socket of the Unix domain`() async throws {
+    let path = FileManager.default.temporaryDirectory.appendingPathComponent(
+      "rpc-\(UInt32.random(in: 0 ... .max)).sock"
+    ).path
+    var configuration = ServerConfiguration()
+    configuration.unixSocketPath = path
+    configuration.logger.logLevel = .error
+    let peers = Mutex([String]())
+    var service = EchoService()
+    service.unary = { request, context in
+      peers.withLock { $0.append(context.remoteAddress) }
+      return request
+    }
+    var router = Router()
+    router.register(service)
+    let server = RPCServer(router: router, configuration: configuration, group: testGroup)
+    let address = try await server.start()
+    #expect(address.pathname == path)
+    let socket = RawSocket()
+    let channel = try await ClientBootstrap(group: testGroup)
+      .channelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          try channel.pipeline.syncOperations.addHandler(socket)
+        }
+      }
+      .connect(unixDomainSocketPath: path).get()
+    let frames: [RawFrame] = [.call(1), .data(1, [0, 0, 0, 0, 0], end: true)]
+    try await channel.writeAndFlush(ByteBuffer(bytes: RawFrame.hello + frames.bytes))
+    let answer = await socket.wait { $0.contains { $0.stream == 1 && $0.flags & 1 == 1 } }
+    #expect(answer.contains { $0.type == 0 && $0.payload == [0, 0, 0, 0, 0] })
+    #expect(peers.withLock { $0.count } == 1)
+    try await channel.close()
+    await server.shutdown(grace: .zero)
+    #expect(!FileManager.default.fileExists(atPath: path))
+  }
+}
