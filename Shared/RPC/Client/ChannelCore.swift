@@ -314,6 +314,25 @@ final class ChannelCore: @unchecked Sendable {
     for subchannel in subchannels.values { queuedCount -= subchannel.purge() }
   }
 
+  /// What is counted of calls; nothing once every call is over.
+  struct Counts: Equatable, Sendable {
+    var calls = 0
+    var queued = 0
+    var outstanding = 0
+  }
+
+  /// The counts now, less what is over and still stands in a queue.
+  func counts() -> Counts {
+    purge()
+    let attempts = subchannels.values.reduce(0) { $0 + $1.outstanding }
+    let listed = table.entries.reduce(0) { $0 + $1.outstanding }
+    return Counts(
+      calls: outstandingCalls,
+      queued: queuedCount,
+      outstanding: max(abs(attempts), abs(listed))
+    )
+  }
+
   /// Has every attempt that waits looked at again.
   private func admitWaiting() {
     guard !waiting.isEmpty else { return }

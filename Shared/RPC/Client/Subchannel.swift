@@ -135,7 +135,9 @@ final class Subchannel: @unchecked Sendable {
         NIOSSLClientHandler(context: tls, serverHostname: isAddress ? nil : name)
       )
     }
-    try channel.pipeline.syncOperations.addHandler(ClientConnection(subchannel: self, number: number))
+    try channel.pipeline.syncOperations.addHandler(
+      ClientConnection(subchannel: self, number: number)
+    )
   }
 
   /// The connection's socket is there; it is of use once it is ready.
