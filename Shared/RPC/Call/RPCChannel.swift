@@ -131,7 +131,15 @@ public final class RPCChannel: Sendable {
     )
   }
 
-  /// Ends every call with CANCELLED and closes the connection.
+  /// What the channel and its endpoints are about, for diagnosis: it may have changed when it is read.
+  public func status() async -> ChannelStatus {
+    let core = lifetime.core
+    return await withCheckedContinuation { continuation in
+      core.eventLoop.execute { continuation.resume(returning: core.status) }
+    }
+  }
+
+  /// Ends every call with CANCELLED and closes the connections.
   public func close() async {
     let core = lifetime.core
     let promise = core.eventLoop.makePromise(of: Void.self)

@@ -314,6 +314,11 @@ final class ChannelCore: @unchecked Sendable {
     for subchannel in subchannels.values { queuedCount -= subchannel.purge() }
   }
 
+  /// What the channel is about.
+  var status: ChannelStatus {
+    ChannelStatus(table, outstandingCalls: outstandingCalls, isClosed: isClosed)
+  }
+
   /// What is counted of calls; nothing once every call is over.
   struct Counts: Equatable, Sendable {
     var calls = 0

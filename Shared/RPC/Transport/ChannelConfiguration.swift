@@ -37,6 +37,8 @@ public struct ChannelConfiguration: Sendable {
   public var backoffMax: Duration = .seconds(5)
   /// The time without any byte, while calls run, after which the server is asked for a life sign.
   public var keepaliveInterval: Duration = .seconds(300)
+  /// Whether it is asked while no call runs, too; many servers count that as abuse.
+  public var keepaliveWithoutCalls = false
   /// The time it has to give that sign.
   public var keepaliveTimeout: Duration = .seconds(20)
   /// Calls that may be outstanding at once, those that wait included; more fail with UNAVAILABLE.

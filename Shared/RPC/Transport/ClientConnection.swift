@@ -105,7 +105,8 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
     let silentSince = attempts.isEmpty ? eventLoop.now : lastRead
     keepaliveTimer = eventLoop.scheduleTask(deadline: silentSince + interval) {
       guard !self.isClosed else { return }
-      guard self.lastRead + interval <= self.eventLoop.now, !self.attempts.isEmpty else {
+      let isIdle = self.attempts.isEmpty && !self.core.configuration.keepaliveWithoutCalls
+      guard self.lastRead + interval <= self.eventLoop.now, !isIdle else {
         return self.startKeepalive()
       }
       self.isPingOutstanding = true

@@ -52,6 +52,35 @@ import Testing
     }
   }
 
+  @Test func `a channel tells what it is about`() async throws {
+    let (started, gate) = (Signal(), Signal())
+    var service = EchoService()
+    service.unary = { request, _ in
+      started.set()
+      await gate.wait()
+      return request
+    }
+    try await withServer(service) { _, port in
+      let channel = try RPCChannel(
+        target: "ipv4:127.0.0.1:\(port),127.0.0.1:1",
+        group: testGroup
+      )
+      let running = Task { try await call(channel) }
+      await started.wait()
+      let status = await channel.status()
+      #expect(status.state == .ready)
+      #expect(status.endpoints.map(\.endpoint.port) == [port, 1])
+      #expect(status.endpoints.map(\.state) == [.ready, .idle])
+      #expect(status.endpoints.map(\.outstanding) == [1, 0])
+      #expect(status.outstandingCalls == 1)
+      gate.set()
+      _ = try await running.value
+      await channel.close()
+      let closed = await channel.status()
+      #expect(closed.state == .shutdown && closed.outstandingCalls == 0)
+    }
+  }
+
   @Test func `an endpoint that leaves the list ends with its last call`() async throws {
     let (started, gate) = (Signal(), Signal())
     var slow = EchoService()
