@@ -11,7 +11,7 @@ struct ConnectionGuards {
     var headers: TimeAmount?
     /// For the socket to take anything.
     var socket: TimeAmount?
-    /// For the client to take anything of responses that wait, on any stream.
+    /// For the client to take anything of a stream's responses that wait.
     var responses: TimeAmount?
     /// For a call's single request to be complete.
     var request: TimeAmount?
@@ -25,10 +25,6 @@ struct ConnectionGuards {
     var isSocketFull: Bool
     /// Writes to the socket so far.
     var writes: UInt64
-    /// Bytes of responses that wait.
-    var unreadBytes: Int
-    /// Bytes of DATA sent so far.
-    var dataBytes: UInt64
   }
 
   private static let shortest = TimeAmount.milliseconds(5)
@@ -38,12 +34,12 @@ struct ConnectionGuards {
   let interval: TimeAmount
   private var headers: StallWatch
   private var socket: StallWatch
-  private var responses: StallWatch
+  private var streams: StreamStalls
 
   init(_ limits: Limits) {
     headers = StallWatch(limits.headers)
     socket = StallWatch(limits.socket)
-    responses = StallWatch(limits.responses)
+    streams = StreamStalls(limits.responses)
     let bounds = [limits.headers, limits.socket, limits.responses, limits.request]
     let least = bounds.compactMap { $0 }.min() ?? Self.longest
     let part = TimeAmount.nanoseconds(least.nanoseconds / 4)
@@ -62,9 +58,11 @@ struct ConnectionGuards {
     if socket.check(isOwed: sample.isSocketFull, progress: sample.writes, at: now) {
       return "the client does not read from its socket"
     }
-    if responses.check(isOwed: sample.unreadBytes > 0, progress: sample.dataBytes, at: now) {
-      return "the client does not take the responses that wait"
-    }
     return nil
+  }
+
+  /// The streams that are to be ended, of those on which bytes wait, with how many each sent.
+  mutating func stalledStreams(_ waiting: [Int32: UInt64], at now: NIODeadline) -> [Int32] {
+    streams.check(waiting, at: now)
   }
 }

@@ -1,3 +1,4 @@
+import Logging
 import NIOCore
 
 /// What a client owes, watched by one timer that runs only while something is owed.
@@ -10,9 +11,7 @@ extension ServerConnection {
     ConnectionGuards.Sample(
       openHeaderBlock: session.openHeaderBlock,
       isSocketFull: context?.channel.isWritable == false,
-      writes: writes,
-      unreadBytes: session.heldBytes,
-      dataBytes: session.sentDataBytes
+      writes: writes
     )
   }
 
@@ -21,10 +20,13 @@ extension ServerConnection {
     guard guardTimer == nil else { return }
     let sample = sample
     guard
-      halfRequests > 0 || sample.unreadBytes > 0 || sample.isSocketFull
+      halfRequests > 0 || session.heldBytes > 0 || sample.isSocketFull
         || sample.openHeaderBlock != nil
     else { return }
     _ = guards.check(sample, at: eventLoop.now)
+    if session.heldBytes > 0 {
+      _ = guards.stalledStreams(session.waitingStreams, at: eventLoop.now)
+    }
     guardTimer = eventLoop.scheduleTask(in: guards.interval) {
       self.guardTimer = nil
       guard !self.isClosed, !self.hasEnded else { return }
@@ -35,6 +37,8 @@ extension ServerConnection {
   private func checkGuards() {
     let now = eventLoop.now
     if let reason = guards.check(sample, at: now) { return cut(reason: reason) }
+    let stalled = guards.stalledStreams(session.waitingStreams, at: now)
+    for stream in stalled { cutStream(stream) }
     if halfRequests > 0 {
       let start = now - TimeAmount(core.configuration.requestTimeout)
       for (_, call) in calls.sorted(by: { $0.key < $1.key }) {
@@ -46,6 +50,20 @@ extension ServerConnection {
     }
     startGuards()
   }
+
+  /// Ends a stream whose client takes nothing of what waits.
+  private func cutStream(_ stream: Int32) {
+    core.logCut("stream cut", peer: remoteAddress, reason: Self.stalled.message, at: eventLoop.now)
+    if let call = calls[stream] { call.fail(Self.stalled) }
+    // The call may be over for the handler, with its last bytes still here.
+    session.reset(stream, .enhanceYourCalm)
+    setNeedsFlush()
+  }
+
+  private static let stalled = RPCError(
+    .resourceExhausted,
+    "the client does not take the responses that wait"
+  )
 
   /// Ends the connection of a client that breaks a bound.
   private func cut(reason: String) {

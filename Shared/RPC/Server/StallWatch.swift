@@ -29,3 +29,32 @@ struct StallWatch {
     return since + bound <= now
   }
 }
+
+/// The streams of a connection whose client takes nothing of what waits for it.
+///
+/// One that is stalled costs its call alone: behind a proxy's connection are the calls of others.
+struct StreamStalls {
+  private let bound: TimeAmount?
+  /// As many as streams that wait.
+  private var watches: [Int32: StallWatch] = [:]
+
+  init(_ bound: TimeAmount?) {
+    self.bound = bound
+  }
+
+  /// Takes every stream on which bytes wait, with how many it sent so far; returns those whose time
+  /// is up.
+  mutating func check(_ waiting: [Int32: UInt64], at now: NIODeadline) -> [Int32] {
+    var stalled: [Int32] = []
+    watches = watches.filter { waiting[$0.key] != nil }
+    for (stream, sent) in waiting
+    where watches[stream, default: StallWatch(bound)].check(
+      isOwed: true,
+      progress: sent,
+      at: now
+    ) {
+      stalled.append(stream)
+    }
+    return stalled.sorted()
+  }
+}

@@ -183,8 +183,10 @@ final class HTTP2Session {
   /// Bytes that wait to be sent on the stream; zero for one that is gone.
   func pendingBytes(_ stream: Int32) -> Int { state.streams[stream]?.pendingBytes ?? 0 }
 
-  /// Bytes of DATA sent so far.
-  var sentDataBytes: UInt64 { state.sentDataBytes }
+  /// The streams on which bytes wait, with how many bytes each sent so far.
+  var waitingStreams: [Int32: UInt64] {
+    state.streams.filter { $0.value.pendingBytes > 0 }.mapValues(\.sentBytes)
+  }
 
   /// The number of the header block that is being received, if one is.
   var openHeaderBlock: UInt64? { state.isHeaderBlockOpen ? state.headerBlocks : nil }

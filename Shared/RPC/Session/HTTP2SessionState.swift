@@ -15,8 +15,6 @@ final class HTTP2SessionState {
   private(set) var heldBytes = 0
   /// The error with which our side gave the connection up.
   private(set) var sentError: HTTP2ErrorCode?
-  /// Bytes of DATA sent so far.
-  private(set) var sentDataBytes: UInt64 = 0
   /// Header blocks so far, with the one that is open.
   private(set) var headerBlocks: UInt64 = 0
   /// Whether a header block is being received.
@@ -278,7 +276,6 @@ final class HTTP2SessionState {
       return Int(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue)
     }
     let count = change(stream) { $0.dequeue(into: target) }
-    sentDataBytes &+= UInt64(count)
     if stream.cleared(low: limits.writeLowBytes) { events.append(.writable(stream: id)) }
     guard stream.pendingBytes == 0, let trailers = stream.ending else {
       if count > 0 { return count }

@@ -24,6 +24,8 @@ final class HTTP2StreamState {
 
   private var outbound: [UInt8] = []
   private var outboundStart = 0
+  /// Bytes of DATA sent so far.
+  private(set) var sentBytes: UInt64 = 0
   /// Whether the stream went above the high mark and has not come down to the low one.
   private(set) var isCongested = false
 
@@ -63,6 +65,7 @@ final class HTTP2StreamState {
       )
     }
     outboundStart += count
+    sentBytes &+= UInt64(count)
     if pendingBytes == 0 { dropOutbound() }
     return count
   }

@@ -70,9 +70,14 @@ final class ServerCore: Sendable {
     throw RPCError(.resourceExhausted, "connection refused: \(refusal)")
   }
 
-  /// Logs that a connection was cut because of what its client does.
-  func logCut(peer: String, reason: String, at now: NIODeadline) {
-    warn(cuts, "connection cut", peer: peer, reason, at: now)
+  /// Logs that a connection or a stream was cut because of what its client does.
+  func logCut(
+    _ message: Logger.Message = "connection cut",
+    peer: String,
+    reason: String,
+    at now: NIODeadline
+  ) {
+    warn(cuts, message, peer: peer, reason, at: now)
   }
 
   private func warn(

@@ -136,17 +136,45 @@ import Testing
     )
   }
 
-  @Test func `responses that the client gives no window for`() async throws {
+  @Test func `responses that the client gives no window for cost their call alone`() async throws {
     var configuration = ServerConfiguration()
     configuration.responseStallTimeout = .milliseconds(50)
+    let log = LogCapture()
+    configuration.logger = log.logger
+    let ended = Counter()
+    configuration.onCallEnd = { if $0.status == .resourceExhausted { ended.increment() } }
     var service = EchoService()
-    service.unary = { _, _ in Bytes([UInt8](repeating: 7, count: 200_000)) }
-    try await expectCut(
-      "the client does not take the responses that wait",
-      after: [Self.head, .data(1, [0, 0, 0, 0, 0], end: true)],
-      by: configuration,
-      of: service
-    )
+    service.unary = { request, _ in
+      request == "big" ? Bytes([UInt8](repeating: 7, count: 200_000)) : request
+    }
+    service.expand = { _, _, responses in
+      while true { try await responses.write(Bytes([UInt8](repeating: 7, count: 10_000))) }
+    }
+    try await withServer(service, configuration, logLevel: .warning) { _, port in
+      let (socket, channel) = try await RawSocket.connect(port: port)
+      // Streams get a window of 1,000 bytes, of which nothing is ever given back.
+      let settings = RawFrame(type: 4, payload: [0, 4, 0, 0, 3, 0xe8])
+      let frames: [RawFrame] = [
+        settings, .call(1), .data(1, [0, 0, 0, 0, 3] + Array("big".utf8), end: true),
+        .call(3, path: "/test.Echo/Expand"), .data(3, [0, 0, 0, 0, 0], end: true),
+        .call(5, path: "/test.Echo/Chat"), .data(5, [0, 0, 0, 0, 1, 65]),
+      ]
+      try await channel.writeAndFlush(ByteBuffer(bytes: RawFrame.preface + frames.bytes))
+      var answer = await socket.wait { frames in
+        [1, 3].allSatisfy { frames.contains(.reset($0, 11)) }
+      }
+      #expect(answer.goAway == nil)
+      // The handler that has ended is through with its call, the one that streams is not.
+      _ = await ended.wait(above: 0)
+      #expect(log.lines.contains { $0.hasPrefix("stream cut") })
+      // A stream whose client takes what there is goes on.
+      try await channel.writeAndFlush(
+        ByteBuffer(bytes: RawFrame.data(5, [0, 0, 0, 0, 1, 66], end: true).bytes)
+      )
+      answer = await socket.wait { $0.contains { $0.stream == 5 && $0.flags & 1 == 1 } }
+      #expect(answer.filter { $0.type == 0 && $0.stream == 5 }.map(\.payload.last) == [65, 66])
+      try await channel.close()
+    }
   }
 
   @Test func `a socket that the client does not read`() async throws {

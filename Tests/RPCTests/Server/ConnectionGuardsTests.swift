@@ -12,16 +12,12 @@ import Testing
   private static func sample(
     block: UInt64? = nil,
     isFull: Bool = false,
-    writes: UInt64 = 0,
-    unread: Int = 0,
-    data: UInt64 = 0
+    writes: UInt64 = 0
   ) -> ConnectionGuards.Sample {
     ConnectionGuards.Sample(
       openHeaderBlock: block,
       isSocketFull: isFull,
-      writes: writes,
-      unreadBytes: unread,
-      dataBytes: data
+      writes: writes
     )
   }
 
@@ -52,7 +48,7 @@ import Testing
     var guards = ConnectionGuards(Self.limits)
     let answers = [0, 9, 10].map { second in
       guards.check(
-        Self.sample(block: 7, writes: UInt64(second), data: UInt64(second)),
+        Self.sample(block: 7, writes: UInt64(second)),
         at: Self.at(Int64(second))
       )
     }
@@ -62,25 +58,28 @@ import Testing
     #expect(moving.allSatisfy { $0 == nil })
   }
 
-  @Test func `a socket has to take something, responses have to be taken`() {
+  @Test func `a socket has to take something`() {
     var guards = ConnectionGuards(Self.limits)
-    var answers = [0, 59, 60].map {
-      guards.check(Self.sample(isFull: true, unread: 1), at: Self.at($0))
-    }
+    var answers = [0, 59, 60].map { guards.check(Self.sample(isFull: true), at: Self.at($0)) }
     #expect(answers == [nil, nil, "the client does not read from its socket"])
     guards = ConnectionGuards(Self.limits)
-    answers = [0, 299, 300].map { guards.check(Self.sample(unread: 1), at: Self.at($0)) }
-    #expect(answers == [nil, nil, "the client does not take the responses that wait"])
-    // One byte in time is enough, answers to pings are not.
-    guards = ConnectionGuards(Self.limits)
     answers = (0..<10).map {
-      guards.check(Self.sample(unread: 1, data: UInt64($0)), at: Self.at($0 * 299))
+      guards.check(Self.sample(isFull: true, writes: UInt64($0)), at: Self.at($0 * 59))
     }
     #expect(answers.allSatisfy { $0 == nil })
-    answers = (0..<10).map {
-      guards.check(Self.sample(writes: UInt64($0), unread: 1, data: 9), at: Self.at(2691 + $0 * 50))
+  }
+
+  @Test func `responses have to be taken, each stream's by itself`() {
+    var guards = ConnectionGuards(Self.limits)
+    var stalled: [[Int32]] = []
+    // 1 is never taken, 3 by a byte at a time, 5 comes late and goes early.
+    for (second, waiting) in [
+      (0, [1: 7, 3: 0]), (299, [1: 7, 3: 1, 5: 0]), (300, [1: 7, 3: 1, 5: 0]),
+      (598, [3: 2]), (897, [3: 3, 5: 0]), (900, [3: 3, 5: 0]), (1197, [3: 3, 5: 0]),
+    ] as [(Int64, [Int32: UInt64])] {
+      stalled.append(guards.stalledStreams(waiting, at: Self.at(second)))
     }
-    #expect(answers.contains { $0 != nil })
+    #expect(stalled == [[], [], [1], [], [], [], [3, 5]])
   }
 
   @Test func `checks come often enough and not too often`() {

@@ -81,7 +81,10 @@ import Testing
     try await channel.writeAndFlush(ByteBuffer(bytes: RawFrame.hello + frames.bytes))
     let answer = await socket.wait { $0.contains { $0.stream == 1 && $0.flags & 1 == 1 } }
     #expect(answer.contains { $0.type == 0 && $0.payload == [0, 0, 0, 0, 0] })
-    #expect(peers.withLock { $0.count } == 1)
+    let client = RPCChannel(target: try ChannelTarget(parsing: "unix:\(path)"), group: testGroup)
+    #expect(try await client.unary(EchoMethods.unary, Bytes("x")) == Bytes("x"))
+    #expect(peers.withLock { $0.count } == 2)
+    await client.close()
     try await channel.close()
     await server.shutdown(grace: .zero)
     #expect(!FileManager.default.fileExists(atPath: path))
