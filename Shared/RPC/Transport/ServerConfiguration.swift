@@ -71,8 +71,10 @@ public struct ServerConfiguration: Sendable {
   public var requestTimeout: Duration = .seconds(120)
   /// The longest time in which a client's socket takes nothing of what waits for it.
   public var writeStallTimeout: Duration = .seconds(60)
-  /// The longest time in which a client takes nothing of the responses that wait on a stream; the
-  /// stream then ends, and its call with RESOURCE_EXHAUSTED. It may take them as slowly as it likes.
+  /// The longest time in which a client takes nothing of the responses that wait on a stream.
+  ///
+  /// The stream then ends, and its call with RESOURCE_EXHAUSTED; a client may take them as slowly as
+  /// it likes.
   public var responseStallTimeout: Duration = .seconds(300)
   /// Answers requests that are not gRPC's; nil: with 405 or 415.
   public var httpHandler: PlainHTTPHandler?
