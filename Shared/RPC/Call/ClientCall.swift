@@ -22,6 +22,7 @@ final class ClientCall: StreamPort, @unchecked Sendable {
   /// How requests are compressed.
   let encoding: MessageEncoding
 
+  private let census: Census.Entry?
   private let userFields: [HeaderField]
   private let deadline: Deadline?
   private let readyDeadline: Deadline?
@@ -76,6 +77,7 @@ final class ClientCall: StreamPort, @unchecked Sendable {
     userFields = fields
     hash = core.hashHeader.flatMap { Self.hash(fields, $0) }
     self.core = core
+    census = core.configuration.census?.enter(.clientCall)
     self.method = method
     eventLoop = core.eventLoop
     let loop = core.eventLoop

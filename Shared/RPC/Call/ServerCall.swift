@@ -14,6 +14,7 @@ final class ServerCall: StreamPort, @unchecked Sendable {
   private let stream: Int32
   private let connection: ServerConnection
   private let handler: MethodHandler
+  private let census: Census.Entry?
   private let startedAt: NIODeadline
   private var deframer: MessageDeframer
   /// What the client sent as `grpc-accept-encoding`.
@@ -51,6 +52,7 @@ final class ServerCall: StreamPort, @unchecked Sendable {
     self.stream = stream
     self.connection = connection
     self.handler = handler
+    census = configuration.census?.enter(.serverCall)
     self.context = context
     self.permit = permit
     self.metadataBytes = metadataBytes

@@ -47,6 +47,7 @@ final class ClientAttempt: @unchecked Sendable {
   /// Attempts of the call that the server may have seen before this one.
   let previous: Int
 
+  private let census: Census.Entry?
   private var phase = Phase.waiting
   private var subchannel: Subchannel?
   private var deframer: MessageDeframer
@@ -58,6 +59,7 @@ final class ClientAttempt: @unchecked Sendable {
   init(_ call: ClientCall, previous: Int) {
     self.call = call
     self.previous = previous
+    census = call.core.configuration.census?.enter(.clientAttempt)
     deframer = MessageDeframer(maxMessageBytes: call.core.configuration.maxMessageBytes)
   }
 

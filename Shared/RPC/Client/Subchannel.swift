@@ -31,6 +31,8 @@ final class Subchannel: @unchecked Sendable {
   /// Connections that take calls.
   private var ready: [ClientConnection] = []
   private var retryTimer: Scheduled<Void>?
+  /// Whether that timer only keeps connections apart that servers end soon.
+  private var isPausing = false
   private var backoff: Backoff
   private var waiting = CircularBuffer<ClientAttempt>()
 
@@ -159,7 +161,7 @@ final class Subchannel: @unchecked Sendable {
 
   /// The connection takes no new call: the next one gets another.
   func connectionDraining(_ connection: ClientConnection) {
-    readyLost(connection, reason: "the server is shutting down")
+    readyLost(connection, reason: "the server is shutting down", isPlanned: true)
   }
 
   func connectionClosed(_ connection: ClientConnection, reason: String) {
@@ -174,7 +176,11 @@ final class Subchannel: @unchecked Sendable {
     if isClosed, live.isEmpty { core.subchannelGone(self) }
   }
 
-  private func readyLost(_ connection: ClientConnection, reason: String) {
+  private func readyLost(
+    _ connection: ClientConnection,
+    reason: String,
+    isPlanned: Bool = false
+  ) {
     guard let index = ready.firstIndex(where: { $0 === connection }) else { return }
     ready.remove(at: index)
     guard !isClosed else { return }
@@ -182,6 +188,8 @@ final class Subchannel: @unchecked Sendable {
     if connection.hasAnswered || connection.readySince + Self.minimumLife <= eventLoop.now {
       backoff.reset()
     } else if ready.isEmpty, !isConnecting {
+      // A server that ends a connection as it should has not failed: calls wait for the next one.
+      isPausing = isPlanned
       backOff(reason)
     }
     stateMayHaveChanged()
@@ -205,6 +213,7 @@ final class Subchannel: @unchecked Sendable {
     retryTimer?.cancel()
     retryTimer = eventLoop.scheduleTask(in: delay) {
       self.retryTimer = nil
+      self.isPausing = false
       self.stateMayHaveChanged()
       self.streamFreed()
     }
@@ -217,7 +226,7 @@ final class Subchannel: @unchecked Sendable {
         .shutdown
       } else if !ready.isEmpty {
         .ready
-      } else if isConnecting {
+      } else if isConnecting || isPausing {
         .connecting
       } else if retryTimer != nil {
         .transientFailure

@@ -11,6 +11,7 @@ extension ServerConnection {
   /// Announces the end; calls that run are finished, new ones go elsewhere.
   func beginDrain() {
     onLoop {
+      guard !self.isClosed, !self.hasEnded else { return }
       switch self.phase {
       case .draining, .closing: return
       case .handshake: return self.close(reason: "the server is shutting down")

@@ -9,7 +9,7 @@ extension ServerConnection {
     _ endStream: Bool,
     _ handler: @escaping PlainHTTPHandler
   ) {
-    guard handlers < core.configuration.maxConcurrentStreams, !hasUnreadLimitReached else {
+    guard mayStartHandler, !hasUnreadLimitReached else {
       session.reset(stream, .refusedStream)
       return setNeedsFlush()
     }

@@ -62,6 +62,8 @@ public struct ChannelConfiguration: Sendable {
   public var interceptors: [any ClientInterceptor] = []
   /// How connections are opened.
   var connector = Connector.tcp
+  /// Counts what is alive; nil outside tests.
+  var census: Census?
   /// What waits are varied with.
   var random = RandomSource.system
   /// Where changes of the connection are logged.

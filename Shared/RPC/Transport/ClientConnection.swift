@@ -16,6 +16,7 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
   /// Which of its subchannel's attempts to connect it is.
   let number: Int
   private let subchannel: Subchannel
+  private let census: Census.Entry?
   private var core: ChannelCore { subchannel.core }
   private var phase = Phase.handshake
   private var attempts: [Int32: ClientAttempt] = [:]
@@ -33,6 +34,7 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
   init(subchannel: Subchannel, number: Int) throws(HTTP2SessionError) {
     self.subchannel = subchannel
     self.number = number
+    census = subchannel.core.configuration.census?.enter(.clientConnection)
     lastRead = subchannel.eventLoop.now
     readySince = subchannel.eventLoop.now
     try super.init(

@@ -94,6 +94,9 @@ public struct ServerConfiguration: Sendable {
   /// Where failures of handlers and misbehaving peers are logged.
   public var logger = Logger(label: "llmos.rpc.server")
 
+  /// Counts what is alive; nil outside tests.
+  var census: Census?
+
   /// Creates a configuration for an address; port 0 takes a free port.
   public init(host: String = "127.0.0.1", port: Int = 0, tls: NIOSSLContext? = nil) {
     self.host = host

@@ -26,6 +26,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
 
   let core: ServerCore
   let executor: LoopExecutor
+  private let census: Census.Entry?
   /// The client's address and port.
   let remoteAddress: String
   /// The client's address; nil for one within the process or of the Unix domain.
@@ -68,6 +69,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     throws(HTTP2SessionError)
   {
     self.core = core
+    census = core.configuration.census?.enter(.serverConnection)
     self.remoteAddress = remoteAddress
     self.remoteHost = remoteHost
     accountName = remoteHost ?? remoteAddress
@@ -108,6 +110,8 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
 
   override func connectionClosed() {
     connectionEnding()
+    // One that lingers may have been told to end since.
+    drainTimer?.cancel()
     core.removed(self)
   }
 
@@ -227,7 +231,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     }
     let deadline = try deadline(fields)
     guard !hasUnreadLimitReached else { throw Self.tooMuchUnread }
-    guard handlers < core.configuration.maxConcurrentStreams else {
+    guard mayStartHandler else {
       session.reset(stream, .refusedStream)
       setNeedsFlush()
       return nil
@@ -310,6 +314,11 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     .resourceExhausted,
     "too many bytes of responses wait for the client to read them"
   )
+
+  /// Whether a further handler may run, when those that wait for their requests run too.
+  var mayStartHandler: Bool {
+    handlers + halfRequests < core.configuration.maxConcurrentStreams
+  }
 
   func handlerStarted() {
     handlers += 1

@@ -5,7 +5,8 @@ import Synchronization
 /// What the connections of one server share: the router and the count of what is alive.
 final class ServerCore: Sendable {
   private struct State {
-    var connections: [ObjectIdentifier: ServerConnection] = [:]
+    var connections: [ObjectIdentifier: (number: Int, connection: ServerConnection)] = [:]
+    var nextNumber = 0
     var pending = 0
     var limiter: ConnectionLimiter
     var handlers = 0
@@ -99,7 +100,8 @@ final class ServerCore: Sendable {
     let (isDraining, waiters) = state.withLock { state in
       state.pending -= 1
       if let connection {
-        state.connections[ObjectIdentifier(connection)] = connection
+        state.connections[ObjectIdentifier(connection)] = (state.nextNumber, connection)
+        state.nextNumber += 1
       } else {
         state.limiter.release(host)
       }
@@ -132,11 +134,11 @@ final class ServerCore: Sendable {
     for waiter in waiters { waiter.resume() }
   }
 
-  /// Runs `body` on the loop of each connection; with `draining`, no connection comes any more.
+  /// Runs `body` on the loop of each connection, the oldest first; with `draining`, no connection comes any more.
   func forEachConnection(draining: Bool, _ body: @escaping @Sendable (ServerConnection) -> Void) {
     let connections = state.withLock { state in
       if draining { state.isDraining = true }
-      return Array(state.connections.values)
+      return state.connections.values.sorted { $0.number < $1.number }.map(\.connection)
     }
     for connection in connections { connection.eventLoop.execute { body(connection) } }
   }
