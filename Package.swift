@@ -105,9 +105,11 @@ let training: [Target] = [
   .executableTarget(
     name: "llmos-bench",
     dependencies: [
-      "JSON", "Trainer", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      "JSON", "RPCBenchmark", "Trainer",
+      .product(name: "ArgumentParser", package: "swift-argument-parser"),
     ],
     path: "Tests/Benchmarks",
+    exclude: ["RPC"],
     swiftSettings: swiftSettings
   ),
 ]
@@ -125,6 +127,22 @@ let wire: [Target] = [
       .product(name: "NIOTLS", package: "swift-nio"),
       .product(name: "NIOSSL", package: "swift-nio-ssl"),
     ]
+  ),
+  shared(
+    "RPCBenchmark",
+    path: "Tests/Benchmarks/RPC/Bench",
+    [.product(name: "ArgumentParser", package: "swift-argument-parser")]
+  ),
+  .executableTarget(
+    name: "llmos-rpc-echo",
+    dependencies: [
+      "RPC",
+      .product(name: "Logging", package: "swift-log"),
+      .product(name: "NIOPosix", package: "swift-nio"),
+      .product(name: "NIOSSL", package: "swift-nio-ssl"),
+    ],
+    path: "Tests/Benchmarks/RPC/Echo",
+    swiftSettings: swiftSettings
   ),
   tests(
     "RPC",

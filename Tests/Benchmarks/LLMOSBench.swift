@@ -1,4 +1,5 @@
 import ArgumentParser
+import RPCBenchmark
 
 /// The benchmarks, each a subcommand; `llmos bench` starts them.
 ///
@@ -10,6 +11,6 @@ struct LLMOSBench: ParsableCommand {
     commandName: "llmos bench",
     abstract: "Measures this machine's speed at what llmos does, beside its peers.",
     discussion: "Measure on an idle machine.",
-    subcommands: [TrainBench.self]
+    subcommands: [RPCBench.self, TrainBench.self]
   )
 }
