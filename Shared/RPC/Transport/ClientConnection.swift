@@ -84,7 +84,10 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
 
   override func bytesArrived(at now: NIODeadline) {
     lastRead = now
+    guard isPingOutstanding else { return }
     isPingOutstanding = false
+    keepaliveTimer?.cancel()
+    startKeepalive()
   }
 
   /// Takes no call any more and ends with the last one.
@@ -116,8 +119,7 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
       self.setNeedsFlush()
       let timeout = TimeAmount(self.core.configuration.keepaliveTimeout)
       self.keepaliveTimer = self.eventLoop.scheduleTask(in: timeout) {
-        guard !self.isPingOutstanding else { return self.close(reason: "no answer to a ping") }
-        self.startKeepalive()
+        self.close(reason: "no answer to a ping")
       }
     }
   }

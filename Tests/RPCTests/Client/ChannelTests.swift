@@ -52,6 +52,25 @@ import Testing
     }
   }
 
+  @Test func `our server counts our client's pings, and our client heeds it`() async throws {
+    let gate = Signal()
+    var service = EchoService()
+    service.unary = { request, _ in
+      await gate.wait()
+      return request
+    }
+    var configuration = ChannelConfiguration()
+    configuration.keepaliveInterval = .milliseconds(20)
+    try await withLoopback(service, channel: configuration) { channel, _ in
+      let error = try await failure { try await call(channel) }
+      #expect(error.code == .unavailable)
+      let core = channel.lifetime.core
+      let interval = try await core.eventLoop.submit { core.keepaliveInterval }.get()
+      #expect(interval > .milliseconds(20))
+      gate.set()
+    }
+  }
+
   @Test func `a channel tells what it is about`() async throws {
     let (started, gate) = (Signal(), Signal())
     var service = EchoService()
