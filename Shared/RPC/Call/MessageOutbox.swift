@@ -129,6 +129,9 @@ final class MessageOutbox: Sendable {
 
   // MARK: The loop's side
 
+  /// Whether nothing waits here, so that a message that is written at once overtakes none.
+  var isEmpty: Bool { state.withLock { $0.staged.isEmpty } }
+
   /// Takes what is staged, and whether the stream ends after it.
   func take() -> (messages: [[UInt8]], hasEnded: Bool) {
     state.withLock { state in

@@ -38,7 +38,7 @@ public struct Router: Sendable {
   ) {
     add(method, .unary) { call in
       let request = try call.singleRequest(I.self)
-      try await call.respond(handler(request, call.context))
+      try await call.respond(handler(request, ServerContext(call)))
     }
   }
 
@@ -49,7 +49,7 @@ public struct Router: Sendable {
   ) {
     add(method, .serverStreaming) { call in
       let request = try call.singleRequest(I.self)
-      try await handler(request, call.context, ResponseWriter(call))
+      try await handler(request, ServerContext(call), ResponseWriter(call))
     }
   }
 
@@ -59,7 +59,7 @@ public struct Router: Sendable {
     _ handler: @escaping @Sendable (RequestStream<I>, ServerContext) async throws -> O
   ) {
     add(method, .clientStreaming) { call in
-      try await call.respond(handler(RequestStream(call), call.context))
+      try await call.respond(handler(RequestStream(call), ServerContext(call)))
     }
   }
 
@@ -71,7 +71,7 @@ public struct Router: Sendable {
       async throws -> Void
   ) {
     add(method, .bidirectional) { call in
-      try await handler(RequestStream(call), call.context, ResponseWriter(call))
+      try await handler(RequestStream(call), ServerContext(call), ResponseWriter(call))
     }
   }
 
@@ -86,7 +86,7 @@ public struct Router: Sendable {
   ) {
     handlers = handlers.mapValues { handler in
       MethodHandler(descriptor: handler.descriptor) { call in
-        try await interceptor(call.context) { try await handler.run(call) }
+        try await interceptor(ServerContext(call)) { try await handler.run(call) }
       }
     }
   }

@@ -5,78 +5,102 @@ import NIOCore
 ///
 /// `@unchecked Sendable`: the variables are used on `eventLoop` alone; handlers on other threads
 /// reach them through `inbox`, `outbox` and `onLoop`.
-final class ServerCall: StreamPort, @unchecked Sendable {
-  let context: ServerContext
+final class ServerCall: ResponseMetadata, StreamPort, StreamOwned, @unchecked Sendable {
+  let metadata: Metadata
+  let deadline: Deadline?
   let eventLoop: any EventLoop
-  let inbox: MessageInbox
-  let outbox: MessageOutbox
+  let stream: Int32
 
-  private let stream: Int32
+  /// Exists where the client streams.
+  private let requests: MessageInbox?
+  /// Exists where the handler streams.
+  private let responses: MessageOutbox?
   private let connection: ServerConnection
   private let handler: MethodHandler
   private let census: Census.Entry?
   private let startedAt: NIODeadline
-  private var deframer: MessageDeframer
+  @exclusivity(unchecked) private var deframer: MessageDeframer
   /// What the client sent as `grpc-accept-encoding`.
   private let acceptedEncodings: String?
   /// Whether the client may be told which encodings are taken here: it compresses.
   private let tellsEncodings: Bool
   /// The request of a method that takes exactly one.
-  private var request: ReceivedMessage?
+  @exclusivity(unchecked) private var request: ReceivedMessage?
   /// What the call's metadata takes.
   private let metadataBytes: Int
   /// Bytes of metadata, `deframer` and `request` that the connection's budget counts.
-  private var heldBytes = 0
-  private var task: Task<Void, Never>?
-  private var timer: Scheduled<Void>?
-  private var hasSentHead = false
+  @exclusivity(unchecked) private var heldBytes = 0
+  @exclusivity(unchecked) private var task: Task<Void, Never>?
+  /// Whether the handler has returned or thrown.
+  @exclusivity(unchecked) private var isHandlerDone = false
+  /// Why the call is over.
+  @exclusivity(unchecked) private var endError: RPCError?
+  @exclusivity(unchecked) private var timer: Scheduled<Void>?
+  @exclusivity(unchecked) private var hasSentHead = false
   /// What the call counts for in the server's limits, until it and its handler are over.
-  private var permit: CallPermit?
-  private var isHandlerRunning = false
+  @exclusivity(unchecked) private var permit: CallPermit?
+  @exclusivity(unchecked) private var isHandlerRunning = false
   /// Whether the single request that the method takes is not complete.
-  private var awaitsRequest = false
+  @exclusivity(unchecked) private var awaitsRequest = false
   /// Whether the status was sent or the stream is gone.
-  private(set) var isOver = false
+  @exclusivity(unchecked) private(set) var isOver = false
 
   init(
     stream: Int32,
     connection: ServerConnection,
     handler: MethodHandler,
-    context: ServerContext,
+    metadata: Metadata,
+    deadline: Deadline?,
     decoding: MessageDecoding = .none,
     acceptedEncodings: String? = nil,
     permit: CallPermit? = nil,
     metadataBytes: Int = 0
   ) {
-    let configuration = connection.core.configuration
+    let limits = connection.callLimits
     self.stream = stream
     self.connection = connection
     self.handler = handler
-    census = configuration.census?.enter(.serverCall)
-    self.context = context
+    census = connection.core.configuration.census?.enter(.serverCall)
+    self.metadata = metadata
+    self.deadline = deadline
     self.permit = permit
     self.metadataBytes = metadataBytes
     eventLoop = connection.eventLoop
-    startedAt = eventLoop.now
-    inbox = MessageInbox(
-      windowBytes: configuration.streamWindowBytes,
-      maxMessageBytes: configuration.maxMessageBytes,
-      budget: connection.requestBudget
-    )
-    outbox = MessageOutbox(highBytes: configuration.writeBufferBytes)
+    startedAt = connection.lastRead
+    let kind = handler.descriptor.kind
+    requests =
+      kind.sendsOneRequest
+      ? nil
+      : MessageInbox(
+        windowBytes: limits.windowBytes,
+        maxMessageBytes: limits.messageBytesMax,
+        budget: connection.requestBudget
+      )
+    responses =
+      kind.sendsOneResponse ? nil : MessageOutbox(highBytes: limits.writeBufferBytes)
     deframer = MessageDeframer(
-      maxMessageBytes: configuration.maxMessageBytes,
+      maxMessageBytes: limits.messageBytesMax,
       decoding: decoding
     )
     self.acceptedEncodings = acceptedEncodings
     tellsEncodings = decoding != .none
   }
 
+  var method: MethodDescriptor { handler.descriptor }
+  var remoteAddress: String { connection.remoteAddress }
+  var peer: PeerIdentity? { connection.peer }
+
+  /// The requests of a method of which clients may send several.
+  var inbox: MessageInbox {
+    guard let requests else { preconditionFailure("RPC call: its method takes one request") }
+    return requests
+  }
+
   // MARK: What the connection says
 
   /// The head arrived: a method that streams requests starts, others wait for the request.
   func start() {
-    if let deadline = context.deadline {
+    if let deadline {
       guard !deadline.hasPassed(on: eventLoop) else { return fail(Self.deadlineExceeded) }
       timer = eventLoop.scheduleTask(deadline: deadline.instant) {
         self.fail(Self.deadlineExceeded)
@@ -99,20 +123,23 @@ final class ServerCall: StreamPort, @unchecked Sendable {
     fail(RPCError(.deadlineExceeded, "the request is not complete in time"))
   }
 
-  func received(_ bytes: [UInt8]) {
+  /// Takes DATA, which lies in a buffer that the connection's streams share.
+  func received(_ bytes: ArraySlice<UInt8>) {
     guard !isOver else { return }
-    inbox.received(bytes.count)
     do throws(RPCError) {
-      if handler.descriptor.kind.sendsOneRequest {
+      if let requests {
+        requests.received(bytes.count)
+        // What waits for the handler must not hold on to the shared buffer.
+        try deframer.append(Array(bytes)) { message in requests.push(message) }
+        connection.session.consume(stream, requests.settle())
+      } else {
         try deframer.append(bytes) { message throws(RPCError) in
           guard request == nil else { throw Self.notOneRequest }
           request = message
+          connection.requestWaits(self)
         }
         // The handler has not begun: the request may grow to its limit.
         connection.session.consume(stream, bytes.count)
-      } else {
-        try deframer.append(bytes) { message in inbox.push(message) }
-        connection.session.consume(stream, inbox.settle())
       }
       countHeld()
       guard !connection.requestBudget.isExceeded else {
@@ -121,6 +148,12 @@ final class ServerCall: StreamPort, @unchecked Sendable {
     } catch {
       fail(error)
     }
+  }
+
+  /// Copies a request whose handler has not begun, out of the buffer that streams share.
+  func keepRequest() {
+    guard let request, !isOver else { return }
+    self.request = request.copied
   }
 
   /// Tells the connection's budget what is held outside the inbox.
@@ -135,7 +168,7 @@ final class ServerCall: StreamPort, @unchecked Sendable {
     guard !deframer.isMidMessage else {
       return fail(RPCError(.internal, "the request ends within a message"))
     }
-    guard handler.descriptor.kind.sendsOneRequest else { return inbox.finish(nil) }
+    if let requests { return requests.finish(nil) }
     guard request != nil else { return fail(Self.notOneRequest) }
     launch()
   }
@@ -161,7 +194,8 @@ final class ServerCall: StreamPort, @unchecked Sendable {
 
   func flushOutbox() {
     eventLoop.assertInEventLoop()
-    let (messages, _) = outbox.take()
+    guard let responses else { return }
+    let (messages, _) = responses.take()
     guard !isOver, !connection.isClosed else { return }
     // The client may have reset the stream with the request itself: that event waits for the handler's first
     // suspension, and what is written to a stream that is gone never makes a writer suspend.
@@ -169,15 +203,21 @@ final class ServerCall: StreamPort, @unchecked Sendable {
       return lost(RPCError(.cancelled, "the client has reset the stream"))
     }
     for message in messages {
-      guard !connection.hasUnreadLimitReached else {
-        return fail(ServerConnection.tooMuchUnread)
-      }
-      sendHead()
-      guard !isOver else { return }
+      guard prepareToSend() else { return }
       connection.session.send(stream, message)
     }
-    outbox.setBlocked(connection.session.isCongested(stream))
+    responses.setBlocked(connection.session.isCongested(stream))
     if !messages.isEmpty { connection.setNeedsFlush() }
+  }
+
+  /// Sends the head if it was not yet; false when the call has ended over that.
+  private func prepareToSend() -> Bool {
+    guard !connection.hasUnreadLimitReached else {
+      fail(ServerConnection.tooMuchUnread)
+      return false
+    }
+    sendHead()
+    return !isOver
   }
 
   func taskCancelled() {}
@@ -193,65 +233,102 @@ final class ServerCall: StreamPort, @unchecked Sendable {
       throw isOver ? RPCError(.cancelled, "the call is over") : Self.notOneRequest
     }
     request = nil
-    context.response.requestWasCompressed = message.isCompressed
+    requestWasCompressed = message.isCompressed
     countHeld()
-    return try I(slice: message.plain(maxBytes: connection.core.configuration.maxMessageBytes))
+    return try I(slice: message.plain(maxBytes: connection.callLimits.messageBytesMax))
   }
 
   /// Sends the response of a method that gives exactly one.
   func respond(_ message: some RPCMessage) async throws(RPCError) {
-    try await outbox.write(frame(message), for: self)
+    if eventLoop.inEventLoop { return try send(message) }
+    let bytes = try MessageFraming.frame(message, encoding)
+    eventLoop.execute {
+      guard !self.isOver, !self.connection.isClosed, self.prepareToSend() else { return }
+      self.connection.session.send(self.stream, bytes)
+      self.connection.setNeedsFlush()
+    }
   }
 
-  /// The response as it goes out; on any thread.
+  /// Sends one of several responses; compressed, if the handler asked for that, the client takes it
+  /// and `compressed` is true.
   ///
-  /// With `compressed` it is compressed if the handler asked for that and the client takes it.
-  func frame(_ message: some RPCMessage, compressed: Bool = true) throws(RPCError) -> [UInt8] {
-    let encoding = context.response.encoding(acceptedBy: acceptedEncodings)
-    return try MessageFraming.frame(message, compressed ? encoding : .identity)
+  /// On the loop, and while there is room, it is written straight to where the session reads it.
+  func write(_ message: some RPCMessage, compressed: Bool) async throws(RPCError) {
+    guard let responses else { preconditionFailure("RPC call: its method gives one response") }
+    if eventLoop.inEventLoop, responses.isEmpty, isOver || !connection.session.isCongested(stream) {
+      return try send(message, compressed: compressed)
+    }
+    let bytes = try MessageFraming.frame(message, compressed ? encoding : .identity)
+    try await responses.write(bytes, for: self)
+  }
+
+  private func send(_ message: some RPCMessage, compressed: Bool = true) throws(RPCError) {
+    guard !isOver, !connection.isClosed else {
+      throw endError ?? RPCError(.cancelled, "write: the call is over")
+    }
+    // A call that ends over this message cancels its handler.
+    guard prepareToSend() else { return }
+    let encoding = compressed ? encoding : .identity
+    try connection.session.send(stream) { output throws(RPCError) in
+      try MessageFraming.append(message, encoding, to: &output)
+    }
+    responses?.setBlocked(connection.session.isCongested(stream))
+    connection.setNeedsFlush()
+  }
+
+  /// How messages are compressed, which from now on stays; on any thread.
+  private var encoding: MessageEncoding {
+    encoding(acceptedBy: acceptedEncodings)
   }
 
   private func launch() {
     setAwaitsRequest(false)
     isHandlerRunning = true
     connection.handlerStarted()
-    task = Self.spawn(self, executor: connection.executor)
-    // The handler runs until its first suspension before `spawn` returns: it may be through, or
-    // have done what ended the call and still run.
-    if isOver {
+    task = connection.workers.run(self)
+    // The handler runs until its first suspension before `run` returns: it may be through, and its
+    // task serve other calls, or have done what ended the call and still run.
+    if isHandlerDone {
+      task = nil
+    } else if isOver {
       task?.cancel()
       task = nil
     }
   }
 
-  /// Nonisolated, so that the task does not inherit an actor from the caller.
-  private static func spawn(_ call: ServerCall, executor: LoopExecutor) -> Task<Void, Never> {
-    Task.immediate(executorPreference: executor) {
-      let error = await call.runHandler()
-      call.onLoop {
-        call.finish(error)
-        call.isHandlerRunning = false
-        call.releasePermit()
-        call.connection.handlerEnded()
-      }
-    }
+  /// Runs the handler; in the task that `launch` asked for.
+  func runHandler() async {
+    let error = await handlerError()
+    // The task's executor is the loop.
+    eventLoop.assertInEventLoop()
+    isHandlerDone = true
+    task = nil
+    finish(error)
+    isHandlerRunning = false
+    releasePermit()
+    connection.handlerEnded()
   }
 
-  private func runHandler() async -> RPCError? {
+  private func handlerError() async -> RPCError? {
     do {
-      try await Deadline.$current.withValue(context.deadline) {
+      // The task has no deadline of its own: without one there is none to hide either.
+      guard let deadline else {
+        try await handler.run(self)
+        return nil
+      }
+      try await Deadline.$current.withValue(deadline) {
         try await handler.run(self)
       }
       return nil
     } catch let error as RPCError {
       return error
     } catch is CancellationError {
-      if context.deadline?.hasPassed(on: eventLoop) == true { return Self.deadlineExceeded }
+      if deadline?.hasPassed(on: eventLoop) == true { return Self.deadlineExceeded }
       return RPCError(.cancelled, "the call was cancelled")
     } catch {
       connection.core.logger.error(
         "handler failed",
-        metadata: ["method": "\(context.method.path)", "error": "\(error)"]
+        metadata: ["method": "\(method.path)", "error": "\(error)"]
       )
       return RPCError(.unknown, "the handler failed", cause: error)
     }
@@ -284,12 +361,17 @@ final class ServerCall: StreamPort, @unchecked Sendable {
   private func respondStatus(_ error: RPCError?) {
     guard !connection.isClosed else { return }
     let session = connection.session
-    if error == nil, !hasSentHead, !context.initialMetadata.isEmpty { sendHead() }
+    if error == nil, !hasSentHead, !initial.isEmpty { sendHead() }
     guard !isOver else { return }
+    let trailing = self.trailing
+    if error == nil, hasSentHead, trailing.isEmpty {
+      session.finishOK(stream)
+      return ended(nil)
+    }
     var fields = hasSentHead ? [] : ServerConnection.responseHead
     StatusWire.append(
       error,
-      trailing: context.trailingMetadata,
+      trailing: trailing,
       to: &fields,
       maxListBytes: session.maxSentHeaderListBytes
     )
@@ -298,6 +380,10 @@ final class ServerCall: StreamPort, @unchecked Sendable {
     } else {
       session.submitResponse(stream, fields, endStream: true)
     }
+    ended(error)
+  }
+
+  private func ended(_ error: RPCError?) {
     connection.setNeedsFlush()
     end(error)
     connection.callEnded(stream, method: handler.descriptor, error: error, since: startedAt)
@@ -305,10 +391,15 @@ final class ServerCall: StreamPort, @unchecked Sendable {
 
   private func sendHead() {
     guard !hasSentHead else { return }
+    let metadata = initial
+    if metadata.isEmpty, !tellsEncodings, encoding == .identity {
+      hasSentHead = true
+      return connection.session.submitResponseHead(stream)
+    }
     var fields = ServerConnection.responseHead
     appendEncodings(to: &fields)
     do throws(RPCError) {
-      try context.initialMetadata.append(to: &fields)
+      try metadata.append(to: &fields)
       let limit = connection.session.maxSentHeaderListBytes
       guard fields.listSize <= limit else {
         throw RPCError(.resourceExhausted, "initial metadata is larger than \(limit) bytes")
@@ -321,7 +412,7 @@ final class ServerCall: StreamPort, @unchecked Sendable {
   }
 
   private func appendEncodings(to fields: inout [HeaderField]) {
-    let encoding = context.response.encoding(acceptedBy: acceptedEncodings)
+    let encoding = encoding
     if encoding != .identity { fields.append(HeaderField("grpc-encoding", encoding.rawValue)) }
     if tellsEncodings {
       fields.append(HeaderField("grpc-accept-encoding", MessageEncoding.accepted))
@@ -334,10 +425,11 @@ final class ServerCall: StreamPort, @unchecked Sendable {
     timer = nil
     request = nil
     deframer = MessageDeframer(maxMessageBytes: 0)
-    countHeld()
-    let error = error ?? RPCError(.cancelled, "the call has ended")
-    inbox.fail(error)
-    outbox.close(error)
+    if heldBytes > 0 { countHeld() }
+    let error = error ?? Self.hasEnded
+    endError = error
+    requests?.fail(error)
+    responses?.close(error)
     task?.cancel()
     task = nil
     setAwaitsRequest(false)
@@ -350,6 +442,7 @@ final class ServerCall: StreamPort, @unchecked Sendable {
     permit = nil
   }
 
+  private static let hasEnded = RPCError(.cancelled, "the call has ended")
   private static let deadlineExceeded = RPCError(
     .deadlineExceeded,
     "the deadline passed before the call ended"

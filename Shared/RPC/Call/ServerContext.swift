@@ -15,7 +15,7 @@ public struct ServerContext: Sendable {
   /// Who the client is by its certificate; nil without one.
   public let peer: PeerIdentity?
 
-  let response = ResponseMetadata()
+  let response: ResponseMetadata
 
   /// Creates a context, as a server does for each call; for tests of handlers.
   public init(
@@ -30,16 +30,27 @@ public struct ServerContext: Sendable {
     self.deadline = deadline
     self.remoteAddress = remoteAddress
     self.peer = peer
+    response = ResponseMetadata()
+  }
+
+  /// The context of a call, which itself holds what the handler sets for its response.
+  init(_ call: ServerCall) {
+    method = call.method
+    metadata = call.metadata
+    deadline = call.deadline
+    remoteAddress = call.remoteAddress
+    peer = call.peer
+    response = call
   }
 
   /// Sets the metadata that goes out before the first message; without effect after it.
   public func setInitialMetadata(_ metadata: Metadata) {
-    response.values.withLock { $0.initial = metadata }
+    response.initial = metadata
   }
 
   /// Sets the metadata that goes out with the status.
   public func setTrailingMetadata(_ metadata: Metadata) {
-    response.values.withLock { $0.trailing = metadata }
+    response.trailing = metadata
   }
 
   /// Compresses the responses, if the client takes the encoding; without effect after the first.
@@ -51,42 +62,55 @@ public struct ServerContext: Sendable {
   }
 
   /// The metadata set for the head of the response.
-  public var initialMetadata: Metadata { response.values.withLock { $0.initial } }
+  public var initialMetadata: Metadata { response.initial }
 
   /// The metadata set for the end of the response.
-  public var trailingMetadata: Metadata { response.values.withLock { $0.trailing } }
+  public var trailingMetadata: Metadata { response.trailing }
 }
 
-/// What a handler has set for its response.
-final class ResponseMetadata: Sendable {
-  private struct Encoding {
-    var value = MessageEncoding.identity
-    /// Whether it was used: the head and every message must agree.
-    var isFixed = false
+/// What a handler has set for its response; on any thread.
+///
+/// `@unchecked Sendable`, as it has a subclass, which does more: the state here is behind its lock.
+class ResponseMetadata: @unchecked Sendable {
+  private struct State {
+    var initial = Metadata()
+    var trailing = Metadata()
+    var encoding = MessageEncoding.identity
+    /// Whether the encoding was used: the head and every message must agree.
+    var isEncodingFixed = false
   }
 
-  let values = Mutex((initial: Metadata(), trailing: Metadata()))
-  private let encoding = Mutex(Encoding())
+  private let state = Mutex(State())
   private let compressedRequest = Atomic(false)
 
   /// Whether the request of a method that takes exactly one came compressed.
-  var requestWasCompressed: Bool {
+  final var requestWasCompressed: Bool {
     get { compressedRequest.load(ordering: .relaxed) }
     set { compressedRequest.store(newValue, ordering: .relaxed) }
   }
 
-  func compress(_ value: MessageEncoding) {
-    encoding.withLock { if !$0.isFixed { $0.value = value } }
+  final var initial: Metadata {
+    get { state.withLock { $0.initial } }
+    set { state.withLock { $0.initial = newValue } }
+  }
+
+  final var trailing: Metadata {
+    get { state.withLock { $0.trailing } }
+    set { state.withLock { $0.trailing = newValue } }
+  }
+
+  final func compress(_ value: MessageEncoding) {
+    state.withLock { if !$0.isEncodingFixed { $0.encoding = value } }
   }
 
   /// The encoding of the responses, which from now on stays; `header` is what the client accepts.
-  func encoding(acceptedBy header: String?) -> MessageEncoding {
-    encoding.withLock { encoding in
-      if !encoding.isFixed {
-        encoding.isFixed = true
-        if !encoding.value.isAccepted(by: header) { encoding.value = .identity }
+  final func encoding(acceptedBy header: String?) -> MessageEncoding {
+    state.withLock { state in
+      if !state.isEncodingFixed {
+        state.isEncodingFixed = true
+        if !state.encoding.isAccepted(by: header) { state.encoding = .identity }
       }
-      return encoding.value
+      return state.encoding
     }
   }
 }

@@ -26,7 +26,7 @@ public struct ResponseWriter<Message: RPCMessage>: Sendable {
   public func write(_ message: Message, compressed: Bool = true) async throws(RPCError) {
     switch target {
     case .call(let call):
-      try await call.outbox.write(call.frame(message, compressed: compressed), for: call)
+      try await call.write(message, compressed: compressed)
     case .closure(let write): try await write(message)
     }
   }

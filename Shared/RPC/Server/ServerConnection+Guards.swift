@@ -41,7 +41,7 @@ extension ServerConnection {
     for stream in stalled { cutStream(stream) }
     if halfRequests > 0 {
       let start = now - TimeAmount(core.configuration.requestTimeout)
-      for (_, call) in calls.sorted(by: { $0.key < $1.key }) {
+      for call in calls.values {
         call.expireRequest(begunBefore: start)
       }
       for (_, exchange) in plain.sorted(by: { $0.key < $1.key }) {

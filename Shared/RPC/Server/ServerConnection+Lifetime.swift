@@ -38,7 +38,7 @@ extension ServerConnection {
   func cancelAll(reason: String = "the server is shutting down") {
     guard !isClosed else { return }
     phase = .closing
-    for (_, call) in calls.sorted(by: { $0.key < $1.key }) {
+    for call in calls.values {
       call.fail(RPCError(.unavailable, reason))
     }
     for (_, exchange) in plain.sorted(by: { $0.key < $1.key }) { exchange.fail() }

@@ -34,7 +34,8 @@ extension HTTP2Session {
   static func makeHandle(
     role: Role,
     limits: HTTP2SessionLimits,
-    state: HTTP2SessionState
+    state: HTTP2SessionState,
+    memory: SessionMemory
   ) throws(HTTP2SessionError) -> OpaquePointer {
     var callbacks: OpaquePointer?
     var option: OpaquePointer?
@@ -68,10 +69,11 @@ extension HTTP2Session {
 
     var handle: OpaquePointer?
     let userData = Unmanaged.passUnretained(state).toOpaque()
+    var functions = memory.functions
     let result =
       switch role {
-      case .client: nghttp2_session_client_new2(&handle, callbacks, userData, option)
-      case .server: nghttp2_session_server_new2(&handle, callbacks, userData, option)
+      case .client: nghttp2_session_client_new3(&handle, callbacks, userData, option, &functions)
+      case .server: nghttp2_session_server_new3(&handle, callbacks, userData, option, &functions)
       }
     guard result == 0, let handle else {
       throw HTTP2SessionError(operation: "HTTP/2 session", number: result)
@@ -85,21 +87,17 @@ extension HTTP2Session {
       HTTP2SessionState.from(userData)?.beginHeaders(frame.pointee)
       return 0
     }
-    nghttp2_session_callbacks_set_on_header_callback(callbacks) {
+    nghttp2_session_callbacks_set_on_header_callback2(callbacks) {
       _,
       frame,
       name,
-      nameCount,
       value,
-      valueCount,
       _,
       userData in
-      guard let frame, let state = HTTP2SessionState.from(userData) else { return 0 }
-      state.header(
-        frame.pointee,
-        UnsafeBufferPointer(start: name, count: nameCount),
-        UnsafeBufferPointer(start: value, count: valueCount)
-      )
+      guard let frame, let name, let value, let state = HTTP2SessionState.from(userData) else {
+        return 0
+      }
+      state.header(frame.pointee.hd.stream_id, name, value)
       // Nothing more of a bomb is decompressed; the session says why it ends.
       return state.violation == nil ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE.rawValue
     }

@@ -16,17 +16,20 @@ final class HTTP2Session {
   /// nghttp2 holds it unretained: it is freed after the session.
   private let state: HTTP2SessionState
   private let handle: OpaquePointer
+  /// What nghttp2 allocates from; freed after the session, too.
+  private let memory = SessionMemory()
 
   /// Creates a session whose first bytes (preface, SETTINGS) are ready to drain.
   init(role: Role, limits: HTTP2SessionLimits = HTTP2SessionLimits()) throws(HTTP2SessionError) {
     self.role = role
     self.limits = limits
     state = HTTP2SessionState(role: role, limits: limits)
-    handle = try Self.makeHandle(role: role, limits: limits, state: state)
+    handle = try Self.makeHandle(role: role, limits: limits, state: state, memory: memory)
     try submitSettings()
   }
 
   deinit {
+    state.invalidate()
     nghttp2_session_del(handle)
   }
 
@@ -96,11 +99,7 @@ final class HTTP2Session {
   }
 
   /// What happened since the last call, in order.
-  func takeEvents() -> [HTTP2Event] {
-    guard !state.events.isEmpty else { return [] }
-    defer { state.events = [] }
-    return state.events
-  }
+  func takeEvents() -> [HTTP2Event] { state.takeEvents() }
 
   /// Whether there are frames to drain.
   var wantsWrite: Bool { nghttp2_session_want_write(handle) != 0 }
@@ -129,7 +128,7 @@ final class HTTP2Session {
       }
     }
     guard id > 0 else { return nil }
-    state.streams[id] = HTTP2StreamState(sendsBody: !endStream)
+    state.streams[id] = HTTP2StreamState(id, sendsBody: !endStream)
     return id
   }
 
@@ -148,6 +147,39 @@ final class HTTP2Session {
     if result != 0 { reset(stream, .internalError) }
   }
 
+  /// Sends the head of gRPC's responses without metadata (server); messages and a status follow.
+  func submitResponseHead(_ stream: Int32) {
+    guard let entry = state.streams[stream], !entry.isReset, !entry.sentHead else { return }
+    entry.sentHead = true
+    entry.sendsBody = true
+    let fields = StaticFields.responseHead
+    let result = withProvider(false) { provider in
+      nghttp2_submit_response(handle, stream, fields.pairs, fields.count, provider)
+    }
+    if result != 0 { reset(stream, .internalError) }
+  }
+
+  /// Appends what `body` writes to what the stream sends; nothing when it throws.
+  func send(
+    _ stream: Int32,
+    _ body: (inout [UInt8]) throws(RPCError) -> Void
+  ) throws(RPCError) {
+    guard let entry = state.streams[stream], entry.sendsBody, !entry.isReset, entry.ending == nil
+    else { return }
+    try state.change(entry) { entry throws(RPCError) in
+      try entry.enqueue(high: limits.writeHighBytes, body)
+    }
+    resume(stream, entry)
+  }
+
+  /// Ends our half of the stream once everything is sent, with a status of OK and nothing else.
+  func finishOK(_ stream: Int32) {
+    guard let entry = state.streams[stream], entry.sendsBody, !entry.isReset, entry.ending == nil
+    else { return }
+    entry.ending = .okStatus
+    resume(stream, entry)
+  }
+
   /// Appends bytes to what the stream sends.
   func send(_ stream: Int32, _ bytes: [UInt8]) {
     guard let entry = state.streams[stream], entry.sendsBody, !entry.isReset, entry.ending == nil
@@ -160,7 +192,7 @@ final class HTTP2Session {
   func finish(_ stream: Int32, trailers: [HeaderField]) {
     guard let entry = state.streams[stream], entry.sendsBody, !entry.isReset, entry.ending == nil
     else { return }
-    entry.ending = trailers
+    entry.ending = trailers.isEmpty ? .data : .trailers(trailers)
     resume(stream, entry)
   }
 
@@ -185,7 +217,11 @@ final class HTTP2Session {
 
   /// The streams on which bytes wait, with how many bytes each sent so far.
   var waitingStreams: [Int32: UInt64] {
-    state.streams.filter { $0.value.pendingBytes > 0 }.mapValues(\.sentBytes)
+    var sent: [Int32: UInt64] = [:]
+    for stream in state.streams.values where stream.pendingBytes > 0 {
+      sent[stream.stream] = stream.sentBytes
+    }
+    return sent
   }
 
   /// The number of the header block that is being received, if one is.

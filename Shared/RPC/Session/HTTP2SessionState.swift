@@ -6,28 +6,38 @@ import CNghttp2
 final class HTTP2SessionState {
   let role: HTTP2Session.Role
   let limits: HTTP2SessionLimits
-  var streams: [Int32: HTTP2StreamState] = [:]
-  var events: [HTTP2Event] = []
+  @exclusivity(unchecked) var streams = StreamTable<HTTP2StreamState>()
+  @exclusivity(unchecked) private(set) var events: [HTTP2Event] = []
   /// Which limit the peer broke.
   private(set) var violation: String?
   var isTerminated = false
   /// Bytes that wait to be sent, over all streams.
-  private(set) var heldBytes = 0
+  @exclusivity(unchecked) private(set) var heldBytes = 0
   /// The error with which our side gave the connection up.
   private(set) var sentError: HTTP2ErrorCode?
   /// Header blocks so far, with the one that is open.
-  private(set) var headerBlocks: UInt64 = 0
+  @exclusivity(unchecked) private(set) var headerBlocks: UInt64 = 0
   /// Whether a header block is being received.
-  private(set) var isHeaderBlockOpen = false
+  @exclusivity(unchecked) private(set) var isHeaderBlockOpen = false
   /// What the open block decompressed to so far.
-  private var headerBlockBytes = 0
+  @exclusivity(unchecked) private var headerBlockBytes = 0
 
-  private var now: UInt64 = 0
-  private var isEntered = false
-  private var idleFrames: TokenBucket
+  @exclusivity(unchecked) private var now: UInt64 = 0
+  @exclusivity(unchecked) private var isEntered = false
+  @exclusivity(unchecked) private var idleFrames: TokenBucket
   private var earlyResets: TokenBucket
   private var pings: PingStrikes?
-  private var windowUpdates: WindowUpdateAccount
+  @exclusivity(unchecked) private var windowUpdates: WindowUpdateAccount
+  @exclusivity(unchecked) private var headers = HeaderCache()
+  /// Streams that are gone, whose objects the next ones use.
+  @exclusivity(unchecked) private var spares: [HTTP2StreamState] = []
+  private static let sparesMax = 128
+  /// The DATA of the events that nobody took yet: one buffer for all.
+  @exclusivity(unchecked) private var received: [UInt8] = []
+  /// Where the events of that DATA are, and how long each one's is.
+  @exclusivity(unchecked) private var receivedData: [(event: Int, bytes: Int)] = []
+  @exclusivity(unchecked) private var eventsUsual = 0
+  private static let eventsUsualMax = 512
   /// Scratch for header lists, kept to save allocations.
   private var text: [UInt8] = []
   private var pairs: [nghttp2_nv] = []
@@ -39,6 +49,34 @@ final class HTTP2SessionState {
     earlyResets = TokenBucket(limits.earlyResets)
     pings = limits.pings.map(PingStrikes.init)
     windowUpdates = WindowUpdateAccount(burst: limits.windowUpdateBurst)
+  }
+
+  /// Lets go of what belongs to nghttp2; before the session does.
+  func invalidate() {
+    headers.removeAll()
+  }
+
+  /// What happened since the last call, in order.
+  func takeEvents() -> [HTTP2Event] {
+    guard !events.isEmpty else { return [] }
+    var start = 0
+    for (event, bytes) in receivedData {
+      guard case .data(let stream, _) = events[event] else { continue }
+      events[event] = .data(stream: stream, bytes: received[start..<start + bytes])
+      start += bytes
+    }
+    defer {
+      eventsUsual = min(events.count, Self.eventsUsualMax)
+      events = []
+      receivedData.removeAll(keepingCapacity: true)
+    }
+    return events
+  }
+
+  private func add(_ event: HTTP2Event) {
+    // As many as the last time are likely: the array does not grow step by step.
+    if events.isEmpty { events.reserveCapacity(eventsUsual) }
+    events.append(event)
   }
 
   func enter(at now: UInt64?) {
@@ -58,43 +96,58 @@ final class HTTP2SessionState {
     headerBlocks += 1
     isHeaderBlockOpen = true
     headerBlockBytes = 0
-    if streams[id] == nil {
+    guard let stream = streams[id] else {
       guard role == .server, frame.headers.cat == NGHTTP2_HCAT_REQUEST else { return }
-      streams[id] = HTTP2StreamState(sendsBody: false, sentHead: false)
+      let stream = spares.popLast() ?? HTTP2StreamState(id, sendsBody: false, sentHead: false)
+      stream.begin(id)
+      stream.fields.reserveCapacity(Self.usualFields)
+      streams[id] = stream
       windowUpdates.opened()
+      return
     }
-    guard let stream = streams[id] else { return }
-    stream.fields = []
+    stream.fields.removeAll(keepingCapacity: true)
     stream.fieldsBytes = 0
     stream.fieldsOversized = false
   }
 
-  func header(
-    _ frame: nghttp2_frame,
-    _ name: UnsafeBufferPointer<UInt8>,
-    _ value: UnsafeBufferPointer<UInt8>
-  ) {
-    headerBlockBytes += name.count + value.count + 32
+  /// The largest header list whose memory is kept.
+  private static let keptFieldsBytes = 2_048
+  /// The fields of nearly every request.
+  private static let usualFields = 12
+
+  func header(_ id: Int32, _ name: OpaquePointer, _ value: OpaquePointer) {
+    let nameBytes = nghttp2_rcbuf_get_buf(name)
+    let valueBytes = nghttp2_rcbuf_get_buf(value)
+    let bytes = nameBytes.len + valueBytes.len + 32
+    headerBlockBytes += bytes
     if headerBlockBytes > limits.maxHeaderListBytes * limits.headerBombFactor {
       violate("a header block that decompresses to too much")
     }
-    guard let stream = streams[frame.hd.stream_id], !stream.isReset else { return }
-    stream.fieldsBytes += name.count + value.count + 32
+    guard let stream = streams[id], !stream.isReset else { return }
+    stream.fieldsBytes += bytes
     guard stream.fieldsBytes <= limits.maxHeaderListBytes else {
       stream.fieldsOversized = true
       return
     }
-    stream.fields.append(
-      HeaderField(String(decoding: name, as: UTF8.self), String(decoding: value, as: UTF8.self))
-    )
+    stream.fields.append(headers.field(name, nameBytes, value, valueBytes))
   }
 
   func data(_ handle: OpaquePointer, _ id: Int32, _ bytes: UnsafeBufferPointer<UInt8>) {
     // The connection's window is given back at arrival: one slow stream must not stop the others.
     nghttp2_session_consume_connection(handle, bytes.count)
     guard let stream = streams[id], !stream.isReset else { return }
-    events.append(.data(stream: id, bytes: Array(bytes)))
+    if receivedData.isEmpty {
+      // What was taken is let go of; if somebody still holds it, this is a buffer of its own.
+      if received.capacity > Self.receivedKeptBytes { received = [] }
+      received.removeAll(keepingCapacity: true)
+    }
+    received.append(contentsOf: bytes)
+    receivedData.append((events.count, bytes.count))
+    add(.data(stream: id, bytes: []))
   }
+
+  /// The largest buffer for DATA that is kept for the next.
+  private static let receivedKeptBytes = 128 * 1_024
 
   func received(_ frame: nghttp2_frame) {
     let id = frame.hd.stream_id
@@ -108,7 +161,7 @@ final class HTTP2SessionState {
       if endsStream {
         guard let stream = streams[id] else { return }
         stream.receivedEnd = true
-        if !stream.isReset { events.append(.end(stream: id)) }
+        if !stream.isReset { add(.end(stream: id)) }
       } else if frame.hd.length == 0 {
         charge(&idleFrames, "empty DATA frames")
       }
@@ -118,11 +171,11 @@ final class HTTP2SessionState {
       }
     case NGHTTP2_SETTINGS.rawValue:
       guard flags & NGHTTP2_FLAG_ACK.rawValue == 0 else { return }
-      events.append(.settings)
+      add(.settings)
       charge(&idleFrames, "SETTINGS frames")
     case NGHTTP2_PING.rawValue:
       if flags & NGHTTP2_FLAG_ACK.rawValue != 0 {
-        events.append(.pong)
+        add(.pong)
       } else {
         charge(&idleFrames, "PING frames")
         if pings?.ping(at: now, hasCalls: !streams.isEmpty) == false {
@@ -135,7 +188,7 @@ final class HTTP2SessionState {
     case NGHTTP2_GOAWAY.rawValue:
       let goAway = frame.goaway
       let debug = UnsafeBufferPointer(start: goAway.opaque_data, count: goAway.opaque_data_len)
-      events.append(
+      add(
         .goAway(
           lastStream: goAway.last_stream_id,
           code: HTTP2ErrorCode(rawValue: goAway.error_code),
@@ -150,15 +203,16 @@ final class HTTP2SessionState {
     guard let stream = streams[id] else { return }
     if endsStream { stream.receivedEnd = true }
     let fields = stream.fields
-    stream.fields = []
+    // The event shares the array for a moment; after that it is the stream's again, for the next.
+    if stream.fieldsBytes > Self.keptFieldsBytes { stream.fields = [] }
     guard !stream.isReset else { return }
     if stream.receivedHead {
-      events.append(.trailers(stream: id, fields: fields, oversized: stream.fieldsOversized))
+      add(.trailers(stream: id, fields: fields, oversized: stream.fieldsOversized))
       return
     }
-    if role == .client, !endsStream, fields.first(":status")?.hasPrefix("1") == true { return }
+    if role == .client, !endsStream, fields.first(.status)?.hasPrefix("1") == true { return }
     stream.receivedHead = true
-    events.append(
+    add(
       .head(
         stream: id,
         fields: fields,
@@ -191,15 +245,22 @@ final class HTTP2SessionState {
   func closed(_ id: Int32, _ code: UInt32) {
     guard let stream = streams.removeValue(forKey: id) else { return }
     heldBytes -= stream.heldBytes
-    if role == .client, !stream.headLeft { return events.append(.unsent(stream: id)) }
-    events.append(.closed(stream: id, code: HTTP2ErrorCode(rawValue: code)))
+    if role == .server, spares.count < Self.sparesMax {
+      stream.fields.removeAll(keepingCapacity: true)
+      spares.append(stream)
+    }
+    if role == .client, !stream.headLeft { return add(.unsent(stream: id)) }
+    add(.closed(stream: id, code: HTTP2ErrorCode(rawValue: code)))
   }
 
   /// Changes what waits to be sent on a stream.
-  func change<R>(_ stream: HTTP2StreamState, _ body: (HTTP2StreamState) -> R) -> R {
+  func change<R, E: Error>(
+    _ stream: HTTP2StreamState,
+    _ body: (HTTP2StreamState) throws(E) -> R
+  ) throws(E) -> R {
     let before = stream.heldBytes
     defer { heldBytes += stream.heldBytes - before }
-    return body(stream)
+    return try body(stream)
   }
 
   private func charge(_ bucket: inout TokenBucket, _ what: String) {
@@ -276,18 +337,26 @@ final class HTTP2SessionState {
       return Int(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue)
     }
     let count = change(stream) { $0.dequeue(into: target) }
-    if stream.cleared(low: limits.writeLowBytes) { events.append(.writable(stream: id)) }
-    guard stream.pendingBytes == 0, let trailers = stream.ending else {
+    if stream.cleared(low: limits.writeLowBytes) { add(.writable(stream: id)) }
+    guard stream.pendingBytes == 0, let ending = stream.ending else {
       if count > 0 { return count }
       stream.isDeferred = true
       return Int(NGHTTP2_ERR_DEFERRED.rawValue)
     }
     flags.pointee |= NGHTTP2_DATA_FLAG_EOF.rawValue
-    guard !trailers.isEmpty else { return count }
     // Trailers are submitted here and nowhere else: earlier, they would overtake the DATA.
-    flags.pointee |= NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
-    let result = withNameValues(trailers) { pairs, count in
-      nghttp2_submit_trailer(handle, id, pairs, count)
+    let result: Int32
+    switch ending {
+    case .data: return count
+    case .okStatus:
+      flags.pointee |= NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
+      let fields = StaticFields.okStatus
+      result = nghttp2_submit_trailer(handle, id, fields.pairs, fields.count)
+    case .trailers(let trailers):
+      flags.pointee |= NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue
+      result = withNameValues(trailers) { pairs, count in
+        nghttp2_submit_trailer(handle, id, pairs, count)
+      }
     }
     return result == 0 ? count : Int(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue)
   }

@@ -1,37 +1,65 @@
 /// What a session keeps of one stream.
-final class HTTP2StreamState {
+///
+/// A session uses the objects of streams that are gone again: `begin` makes them as new.
+final class HTTP2StreamState: StreamOwned {
+  @exclusivity(unchecked) private(set) var stream: Int32
   /// Fields of the header block being received.
-  var fields: [HeaderField] = []
-  var fieldsBytes = 0
-  var fieldsOversized = false
+  @exclusivity(unchecked) var fields: [HeaderField] = []
+  @exclusivity(unchecked) var fieldsBytes = 0
+  @exclusivity(unchecked) var fieldsOversized = false
   /// Whether the head (for a client: the final one, not a 1xx) was received.
-  var receivedHead = false
+  @exclusivity(unchecked) var receivedHead = false
   /// Whether the peer ended its half.
-  var receivedEnd = false
+  @exclusivity(unchecked) var receivedEnd = false
 
   /// Whether our head was submitted; true from the start on the client's side.
-  var sentHead: Bool
+  @exclusivity(unchecked) var sentHead: Bool
   /// Whether our head has begun to be sent.
   var headLeft = false
   /// Whether DATA may follow our head.
-  var sendsBody: Bool
+  @exclusivity(unchecked) var sendsBody: Bool
   /// Whether we reset the stream; nothing more is told about it but its end.
-  var isReset = false
+  @exclusivity(unchecked) var isReset = false
   /// Whether the read callback found nothing to send and waits to be resumed.
-  var isDeferred = false
+  @exclusivity(unchecked) var isDeferred = false
   /// Trailers to send after the last byte (none: END_STREAM on DATA); nil while our half is open.
-  var ending: [HeaderField]?
+  @exclusivity(unchecked) var ending: HTTP2Ending?
 
-  private var outbound: [UInt8] = []
-  private var outboundStart = 0
+  /// The largest memory for sending that is kept for the next message or stream.
+  private static let keptBytes = 4_096
+
+  @exclusivity(unchecked) private var outbound: [UInt8] = []
+  @exclusivity(unchecked) private var outboundStart = 0
   /// Bytes of DATA sent so far.
-  private(set) var sentBytes: UInt64 = 0
+  @exclusivity(unchecked) private(set) var sentBytes: UInt64 = 0
   /// Whether the stream went above the high mark and has not come down to the low one.
-  private(set) var isCongested = false
+  @exclusivity(unchecked) private(set) var isCongested = false
 
-  init(sendsBody: Bool, sentHead: Bool = true) {
+  init(_ stream: Int32, sendsBody: Bool, sentHead: Bool = true) {
+    self.stream = stream
     self.sendsBody = sendsBody
     self.sentHead = sentHead
+  }
+
+  /// Forgets the stream it stood for and stands for another, which a peer opened.
+  func begin(_ stream: Int32) {
+    self.stream = stream
+    fields.removeAll(keepingCapacity: true)
+    fieldsBytes = 0
+    fieldsOversized = false
+    receivedHead = false
+    receivedEnd = false
+    headLeft = false
+    sentHead = false
+    sendsBody = false
+    isReset = false
+    isDeferred = false
+    ending = nil
+    isCongested = false
+    sentBytes = 0
+    outboundStart = 0
+    // What a large message took is not kept.
+    outbound.removeAll(keepingCapacity: outbound.capacity <= Self.keptBytes)
   }
 
   /// Bytes that wait to be sent.
@@ -41,18 +69,37 @@ final class HTTP2StreamState {
   var heldBytes: Int { outbound.count }
 
   func enqueue(_ bytes: [UInt8], high: Int) {
-    if pendingBytes == 0 {
-      // The usual case takes the array over without a copy.
+    if pendingBytes == 0, bytes.count > Self.keptBytes {
+      // A large message is taken over without a copy.
       outbound = bytes
       outboundStart = 0
     } else {
-      if outboundStart > 64 * 1024, outboundStart > outbound.count / 2 {
-        outbound.removeFirst(outboundStart)
-        outboundStart = 0
-      }
+      compact()
       outbound.append(contentsOf: bytes)
     }
     if pendingBytes >= high { isCongested = true }
+  }
+
+  /// Lets `body` append to what waits; what it appended is taken back when it throws.
+  func enqueue(
+    high: Int,
+    _ body: (inout [UInt8]) throws(RPCError) -> Void
+  ) throws(RPCError) {
+    compact()
+    let count = outbound.count
+    do throws(RPCError) {
+      try body(&outbound)
+    } catch {
+      outbound.removeSubrange(count...)
+      throw error
+    }
+    if pendingBytes >= high { isCongested = true }
+  }
+
+  private func compact() {
+    guard outboundStart > 64 * 1024, outboundStart > outbound.count / 2 else { return }
+    outbound.removeFirst(outboundStart)
+    outboundStart = 0
   }
 
   /// Copies bytes that wait into `target`; returns how many.
@@ -78,7 +125,17 @@ final class HTTP2StreamState {
   }
 
   func dropOutbound() {
-    outbound = []
+    outbound.removeAll(keepingCapacity: outbound.capacity <= Self.keptBytes)
     outboundStart = 0
   }
+}
+
+/// How our half of a stream ends, after the last byte.
+enum HTTP2Ending {
+  /// With END_STREAM on DATA.
+  case data
+  /// With trailers of one field, `grpc-status: 0`, which is how nearly every call ends.
+  case okStatus
+  /// With trailers.
+  case trailers([HeaderField])
 }

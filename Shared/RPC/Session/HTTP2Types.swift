@@ -41,7 +41,9 @@ enum HTTP2Event {
   /// beyond it are left out.
   case head(stream: Int32, fields: [HeaderField], endStream: Bool, oversized: Bool)
   /// DATA. The stream's window shrinks until the bytes are consumed.
-  case data(stream: Int32, bytes: [UInt8])
+  ///
+  /// The bytes share one buffer with those of other streams: who keeps them copies them.
+  case data(stream: Int32, bytes: ArraySlice<UInt8>)
   /// Trailers, which end the peer's half of the stream.
   case trailers(stream: Int32, fields: [HeaderField], oversized: Bool)
   /// The end of the peer's half by an empty or last DATA frame.

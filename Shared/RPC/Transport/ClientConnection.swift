@@ -154,7 +154,7 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
     case .head(let stream, let fields, let endStream, let oversized):
       hasAnswered = true
       attempts[stream]?.received(head: fields, endStream: endStream, oversized: oversized)
-    case .data(let stream, let bytes): attempts[stream]?.received(bytes)
+    case .data(let stream, let bytes): attempts[stream]?.received(Array(bytes))
     case .trailers(let stream, let fields, let oversized):
       attempts[stream]?.received(trailers: fields, oversized: oversized)
     case .end(let stream): attempts[stream]?.receivedEnd()

@@ -19,20 +19,20 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
 
   let session: HTTP2Session
   let eventLoop: any EventLoop
-  private(set) var context: ChannelHandlerContext?
+  @exclusivity(unchecked) private(set) var context: ChannelHandlerContext?
   /// Whether the connection is gone; the session is then left alone.
-  private(set) var isClosed = false
+  @exclusivity(unchecked) private(set) var isClosed = false
   /// What ended the connection, for messages.
   private(set) var closeReason: String?
 
-  private var isReading = false
-  private var isFlushing = false
-  private var isProcessing = false
-  private var isFlushScheduled = false
+  @exclusivity(unchecked) private var isReading = false
+  @exclusivity(unchecked) private var isFlushing = false
+  @exclusivity(unchecked) private var isProcessing = false
+  @exclusivity(unchecked) private var isFlushScheduled = false
   /// Whether the socket is being closed: nothing more is read or sent.
-  private var isEnding = false
+  @exclusivity(unchecked) private var isEnding = false
   private var lingerTimer: Scheduled<Void>?
-  private var output = ByteBuffer()
+  @exclusivity(unchecked) private var output = ByteBuffer()
   /// Writes to the socket so far.
   private(set) var writes: UInt64 = 0
 
@@ -51,6 +51,12 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
 
   /// Acts on one event.
   func handle(_ event: HTTP2Event) {}
+
+  /// Events are about to be handled.
+  func eventsBegin() {}
+
+  /// Every event so far was acted on; the bytes of DATA that came with them are let go of.
+  func eventsHandled() {}
 
   /// The connection is gone.
   ///
@@ -177,7 +183,9 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
       let events = session.takeEvents()
       if events.isEmpty { break }
       hasActed = true
+      eventsBegin()
       for event in events where !isClosed { handle(event) }
+      eventsHandled()
     }
     return hasActed
   }

@@ -27,20 +27,26 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
   let core: ServerCore
   let executor: LoopExecutor
   private let census: Census.Entry?
+  let workers: CallWorkers
+  /// Of each call; here, as the configuration is too large to be copied for each.
+  let callLimits: (windowBytes: Int, messageBytesMax: Int, writeBufferBytes: Int)
   /// The client's address and port.
   let remoteAddress: String
   /// The client's address; nil for one within the process or of the Unix domain.
   let remoteHost: String?
   /// Who the client is by its certificate, once TLS is agreed on.
   private(set) var peer: PeerIdentity?
-  /// What `callLimits` account the client's calls to.
+  /// What the server's `callLimits` account the client's calls to.
   private var accountName: String
   /// What the server's account of unread bytes knows of this connection.
   var unreadBytesCounted = 0
   var phase = Phase.handshake
-  var calls: [Int32: ServerCall] = [:]
+  @exclusivity(unchecked) var calls = StreamTable<ServerCall>()
+  @exclusivity(unchecked) private var metadataCache = MetadataCache()
+  /// Calls whose request came with the events that are being handled.
+  @exclusivity(unchecked) private var waitingRequests: [ServerCall] = []
   /// Handlers that run, those of calls that are over included.
-  var handlers = 0
+  @exclusivity(unchecked) var handlers = 0
   /// What the requests of all calls hold that wait for their handlers.
   let requestBudget: ByteBudget
   private var handshakeTimer: Scheduled<Void>?
@@ -75,6 +81,11 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     accountName = remoteHost ?? remoteAddress
     executor = LoopExecutor(eventLoop)
     guards = ConnectionGuards(core.configuration.guardLimits)
+    workers = CallWorkers(executor)
+    let configuration = core.configuration
+    callLimits = (
+      configuration.streamWindowBytes, configuration.maxMessageBytes, configuration.writeBufferBytes
+    )
     lastRead = eventLoop.now
     requestBudget = ByteBudget(
       limit: core.configuration.requestBytesMax,
@@ -133,13 +144,14 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
       )
     }
     // In a set order, which a simulation can repeat.
-    let lost = calls.sorted { $0.key < $1.key }.map(\.value)
-    calls = [:]
+    let lost = calls.values
+    calls.removeAll()
     for call in lost { call.lost(RPCError(.cancelled, "the connection is gone: \(reason)")) }
     let exchanges = plain.sorted { $0.key < $1.key }.map(\.value)
     plain = [:]
     for exchange in exchanges { exchange.lost() }
     countUnread(0)
+    workers.close()
   }
 
   override var closesWhenFinished: Bool {
@@ -167,7 +179,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
         if endStream { call.receivedEnd() }
       } catch {
         reject(stream, error)
-        let path = fields.first(":path") ?? ""
+        let path = fields.first(.path) ?? ""
         core.configuration.onCallRejected?(
           RejectedCallRecord(
             path: path.cut(to: RejectedCallRecord.pathBytesMax),
@@ -178,7 +190,11 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
         )
       }
     case .data(let stream, let bytes):
-      if let call = calls[stream] { call.received(bytes) } else { plain[stream]?.received(bytes) }
+      if let call = calls[stream] {
+        call.received(bytes)
+      } else {
+        plain[stream]?.received(Array(bytes))
+      }
     case .trailers(let stream, _, _), .end(let stream):
       if let call = calls[stream] { call.receivedEnd() } else { plain[stream]?.receivedEnd() }
     case .closed(let stream, let code):
@@ -221,11 +237,11 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
       setNeedsFlush()
       return nil
     }
-    guard fields.first("te") == "trailers" else {
+    guard fields.first(.te) == "trailers" else {
       throw RPCError(.internal, "the request lacks 'te: trailers'")
     }
-    let handler = try core.router.handler(for: fields.first(":path") ?? "")
-    let decoding = MessageDecoding(header: fields.first("grpc-encoding"))
+    let handler = try core.router.handler(for: fields.first(.path) ?? "")
+    let decoding = MessageDecoding(header: fields.first(.grpcEncoding))
     if case .unknown(let name) = decoding {
       throw RPCError(.unimplemented, "grpc-encoding '\(name)' is not known here")
     }
@@ -245,15 +261,10 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
       stream: stream,
       connection: self,
       handler: handler,
-      context: ServerContext(
-        method: handler.descriptor,
-        metadata: Metadata(fields: fields),
-        deadline: deadline,
-        remoteAddress: remoteAddress,
-        peer: peer
-      ),
+      metadata: metadataCache.metadata(of: fields),
+      deadline: deadline,
       decoding: decoding,
-      acceptedEncodings: fields.first("grpc-accept-encoding"),
+      acceptedEncodings: fields.first(.grpcAcceptEncoding),
       permit: permit,
       metadataBytes: fields.listSize
     )
@@ -265,15 +276,17 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
 
   /// The status for what is no gRPC request at all (gRPC's PROTOCOL-HTTP2.md, "Requests").
   private static func httpStatus(refusing fields: [HeaderField]) -> String? {
-    guard fields.first(":method") == "POST" else { return "405" }
+    guard fields.first(.method) == "POST" else { return "405" }
     let prefix = "application/grpc"
-    guard let type = fields.first("content-type"), type.hasPrefix(prefix) else { return "415" }
+    let type = fields.first(.contentType) ?? ""
+    if type == prefix { return nil }
+    guard type.hasPrefix(prefix) else { return "415" }
     let rest = type.dropFirst(prefix.count)
     return rest.isEmpty || rest.hasPrefix("+") || rest.hasPrefix(";") ? nil : "415"
   }
 
   private func deadline(_ fields: [HeaderField]) throws(RPCError) -> Deadline? {
-    guard let text = fields.first("grpc-timeout") else { return nil }
+    guard let text = fields.first(.grpcTimeout) else { return nil }
     guard let nanoseconds = TimeoutHeader.decode(text) else {
       throw RPCError(.internal, "grpc-timeout '\(text.cut(to: 20))' is malformed")
     }
@@ -320,6 +333,22 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     handlers + halfRequests < core.configuration.maxConcurrentStreams
   }
 
+  /// The call's request lies in the buffer that streams share, until the events are through.
+  func requestWaits(_ call: ServerCall) {
+    waitingRequests.append(call)
+  }
+
+  override func eventsBegin() {
+    executor.collect()
+  }
+
+  override func eventsHandled() {
+    executor.runReady()
+    guard !waitingRequests.isEmpty else { return }
+    for call in waitingRequests { call.keepRequest() }
+    waitingRequests.removeAll(keepingCapacity: true)
+  }
+
   func handlerStarted() {
     handlers += 1
     core.handlersChanged(by: 1)
@@ -336,10 +365,14 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     error: RPCError?,
     since start: NIODeadline
   ) {
-    calls[stream] = nil
+    calls.removeValue(forKey: stream)
+    let onCallEnd = core.configuration.onCallEnd
+    // The clock is asked where somebody wants to know.
+    guard onCallEnd != nil || calls.isEmpty else { return }
     let now = eventLoop.now
     if calls.isEmpty, plain.isEmpty { lifetime?.becameIdle(at: now) }
-    core.configuration.onCallEnd?(
+    guard let onCallEnd else { return }
+    onCallEnd(
       ServerCallRecord(
         method: method,
         status: error?.code ?? .ok,

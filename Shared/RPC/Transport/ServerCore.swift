@@ -9,7 +9,6 @@ final class ServerCore: Sendable {
     var nextNumber = 0
     var pending = 0
     var limiter: ConnectionLimiter
-    var handlers = 0
     var isDraining = false
     var waiters: [CheckedContinuation<Void, Never>] = []
 
@@ -20,7 +19,9 @@ final class ServerCore: Sendable {
       )
     }
 
-    mutating func takeWaitersIfIdle() -> [CheckedContinuation<Void, Never>] {
+    mutating func takeWaitersIfIdle(
+      _ handlers: Int
+    ) -> [CheckedContinuation<Void, Never>] {
       guard connections.isEmpty, pending == 0, handlers == 0 else { return [] }
       defer { waiters = [] }
       return waiters
@@ -41,6 +42,10 @@ final class ServerCore: Sendable {
   /// Bounds the lines about connections that are cut.
   private let cuts = LogGate()
   private let state: Mutex<State>
+  /// Handlers that run; outside of `state`, as it changes with every call.
+  private let handlers = Atomic<Int>(0)
+  /// Whether somebody waits, or did, for the server to be idle.
+  private let isAwaited = Atomic<Bool>(false)
 
   init(router: Router, configuration: ServerConfiguration) {
     self.router = router
@@ -105,7 +110,7 @@ final class ServerCore: Sendable {
       } else {
         state.limiter.release(host)
       }
-      return (state.isDraining, state.takeWaitersIfIdle())
+      return (state.isDraining, state.takeWaitersIfIdle(runningHandlers))
     }
     for waiter in waiters { waiter.resume() }
     if isDraining { connection?.beginDrain() }
@@ -121,16 +126,18 @@ final class ServerCore: Sendable {
     let waiters = state.withLock { state in
       state.connections[ObjectIdentifier(connection)] = nil
       state.limiter.release(connection.remoteHost)
-      return state.takeWaitersIfIdle()
+      return state.takeWaitersIfIdle(runningHandlers)
     }
     for waiter in waiters { waiter.resume() }
   }
 
+  private var runningHandlers: Int { handlers.load(ordering: .sequentiallyConsistent) }
+
   func handlersChanged(by change: Int) {
-    let waiters = state.withLock { state in
-      state.handlers += change
-      return state.takeWaitersIfIdle()
-    }
+    let (_, now) = handlers.wrappingAdd(change, ordering: .sequentiallyConsistent)
+    // Whoever waits says so before it looks at the number.
+    guard now == 0, isAwaited.load(ordering: .sequentiallyConsistent) else { return }
+    let waiters = state.withLock { $0.takeWaitersIfIdle(runningHandlers) }
     for waiter in waiters { waiter.resume() }
   }
 
@@ -145,10 +152,11 @@ final class ServerCore: Sendable {
 
   /// Waits until no connection and no handler is left.
   func waitUntilIdle() async {
+    isAwaited.store(true, ordering: .sequentiallyConsistent)
     await withCheckedContinuation { continuation in
       let waiters = state.withLock { state in
         state.waiters.append(continuation)
-        return state.takeWaitersIfIdle()
+        return state.takeWaitersIfIdle(runningHandlers)
       }
       for waiter in waiters { waiter.resume() }
     }
@@ -158,7 +166,7 @@ final class ServerCore: Sendable {
   func stopWaiting() {
     let (waiters, handlers) = state.withLock { state in
       defer { state.waiters = [] }
-      return (state.waiters, state.handlers)
+      return (state.waiters, runningHandlers)
     }
     guard !waiters.isEmpty else { return }
     logger.warning(

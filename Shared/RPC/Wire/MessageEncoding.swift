@@ -50,6 +50,11 @@ struct ReceivedMessage: Sendable {
   let bytes: ArraySlice<UInt8>
   let isCompressed: Bool
 
+  /// The same in memory of its own.
+  var copied: ReceivedMessage {
+    ReceivedMessage(bytes: Array(bytes)[...], isCompressed: isCompressed)
+  }
+
   /// The message's bytes.
   ///
   /// Throws RESOURCE_EXHAUSTED for more than `maxBytes` and INTERNAL for what is not gzip.

@@ -10,21 +10,34 @@ enum MessageFraming {
     _ message: some RPCMessage,
     _ encoding: MessageEncoding = .identity
   ) throws(RPCError) -> [UInt8] {
-    var output = [UInt8](repeating: 0, count: prefixBytes)
+    var output: [UInt8] = []
+    try append(message, encoding, to: &output)
+    return output
+  }
+
+  /// Appends the message with its prefix.
+  ///
+  /// What was appended before it throws is the caller's to remove.
+  static func append(
+    _ message: some RPCMessage,
+    _ encoding: MessageEncoding = .identity,
+    to output: inout [UInt8]
+  ) throws(RPCError) {
+    let start = output.count
+    for _ in 0..<prefixBytes { output.append(0) }
     try message.serialize(into: &output)
     if encoding == .gzip,
-      let compressed = Gzip.compress(output[prefixBytes...], prefix: prefixBytes)
+      let compressed = Gzip.compress(output[(start + prefixBytes)...], prefix: prefixBytes)
     {
-      output = compressed
-      output[0] = 1
+      output.replaceSubrange(start..., with: compressed)
+      output[start] = 1
     }
-    guard let length = UInt32(exactly: output.count - prefixBytes) else {
+    guard let length = UInt32(exactly: output.count - start - prefixBytes) else {
       throw RPCError(.resourceExhausted, "message: \(output.count) bytes do not fit the wire")
     }
-    withUnsafeBytes(of: length.bigEndian) { bytes in
-      for index in 0..<4 { output[1 + index] = bytes[index] }
+    for index in 1...4 {
+      output[start + index] = UInt8(truncatingIfNeeded: length >> (32 - 8 * index))
     }
-    return output
   }
 }
 
@@ -53,10 +66,10 @@ struct MessageDeframer {
   /// Throws RESOURCE_EXHAUSTED for a message above the limit, as soon as its prefix is there, and
   /// INTERNAL for an unknown flag or a compressed message where no known encoding was named.
   mutating func append(
-    _ chunk: [UInt8],
+    _ chunk: ArraySlice<UInt8>,
     _ body: (ReceivedMessage) throws(RPCError) -> Void
   ) throws(RPCError) {
-    var rest = chunk[...]
+    var rest = chunk
     while !rest.isEmpty {
       if partial.isEmpty, let length = try prefix(of: rest),
         rest.count - MessageFraming.prefixBytes >= length
@@ -74,6 +87,14 @@ struct MessageDeframer {
       }
       rest = try accumulate(rest, body)
     }
+  }
+
+  /// The same, of an array.
+  mutating func append(
+    _ chunk: [UInt8],
+    _ body: (ReceivedMessage) throws(RPCError) -> Void
+  ) throws(RPCError) {
+    try append(chunk[...], body)
   }
 
   private mutating func accumulate(

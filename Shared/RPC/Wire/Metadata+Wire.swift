@@ -4,9 +4,9 @@ extension Metadata {
   /// Values of `-bin` names that are not base64 are left out: bad metadata does not end a call.
   init(fields: [HeaderField]) {
     self.init()
-    for field in fields where !Self.isReserved(field.name) {
-      guard field.name.hasSuffix("-bin") else {
-        add(field.value, for: field.name)
+    for field in fields where field.known == .other && !Self.isReserved(field.name) {
+      guard Self.isBinary(field.name) else {
+        addReceived(field.value, for: field.name)
         continue
       }
       for part in field.value.utf8.split(
@@ -46,17 +46,21 @@ extension Metadata {
 
   /// Whether the name belongs to the protocol rather than to the application.
   private static func isReserved(_ name: String) -> Bool {
-    if name.hasPrefix(":") { return true }
-    if name.hasPrefix("grpc-") {
+    // By the first letter: the names of applications seldom share it.
+    switch name.utf8.first {
+    case UInt8(ascii: ":"): true
+    case UInt8(ascii: "g"):
       // What gRPC shows to applications: details of a status, and retries (gRFC A6).
-      return name != "grpc-status-details-bin" && name != "grpc-retry-pushback-ms"
-        && name != "grpc-previous-rpc-attempts"
-    }
-    switch name {
-    case "content-type", "te", "connection", "transfer-encoding", "upgrade", "keep-alive",
-      "proxy-connection", "host", "content-length":
-      return true
-    default: return false
+      name.utf8.starts(with: "grpc-".utf8) && name != "grpc-status-details-bin"
+        && name != "grpc-retry-pushback-ms" && name != "grpc-previous-rpc-attempts"
+    case UInt8(ascii: "t"): name == "te" || name == "transfer-encoding"
+    case UInt8(ascii: "c"):
+      name == "content-type" || name == "connection" || name == "content-length"
+    case UInt8(ascii: "u"): name == "upgrade"
+    case UInt8(ascii: "k"): name == "keep-alive"
+    case UInt8(ascii: "p"): name == "proxy-connection"
+    case UInt8(ascii: "h"): name == "host"
+    default: false
     }
   }
 

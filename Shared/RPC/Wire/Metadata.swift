@@ -90,6 +90,18 @@ public struct Metadata: Sendable, Equatable {
     }
   }
 
+  /// Adds a text value that came under a name in lower case, which HTTP/2 sees to.
+  mutating func addReceived(_ value: String, for name: String) {
+    entries.append(Entry(name: name, value: .text(value)))
+  }
+
+  /// Whether values of that name are bytes.
+  static func isBinary(_ name: String) -> Bool {
+    let utf8 = name.utf8
+    return utf8.last == UInt8(ascii: "n") && utf8.count >= 4
+      && utf8.suffix(4).elementsEqual("-bin".utf8)
+  }
+
   /// Keeps the entries for which `keep` is true.
   mutating func filter(_ keep: (Entry) -> Bool) {
     entries.removeAll { !keep($0) }
