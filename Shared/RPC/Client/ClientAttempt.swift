@@ -197,7 +197,12 @@ final class ClientAttempt: @unchecked Sendable {
     if endStream, let outcome = StatusWire.outcome(of: fields) { return finish(outcome) }
     let status = Int(fields.first(":status") ?? "") ?? 0
     let type = fields.first("content-type") ?? ""
-    if status != 200 || !type.hasPrefix("application/grpc") {
+    let isKnown = StatusWire.isKnown(contentType: type)
+    if status == 200, isKnown == false {
+      let detail = "content-type '\(type.cut(to: 100))', a codec that is not known here"
+      return end(.failed(RPCError(.internal, "the server answered with \(detail)")))
+    }
+    if status != 200 || isKnown == nil {
       let detail = status == 200 ? "content-type '\(type.prefix(100))'" : "HTTP status \(status)"
       let code = StatusWire.code(httpStatus: status)
       return end(.failed(RPCError(code, "the server answered with \(detail)")))

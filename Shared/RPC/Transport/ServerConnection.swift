@@ -277,12 +277,8 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
   /// The status for what is no gRPC request at all (gRPC's PROTOCOL-HTTP2.md, "Requests").
   private static func httpStatus(refusing fields: [HeaderField]) -> String? {
     guard fields.first(.method) == "POST" else { return "405" }
-    let prefix = "application/grpc"
     let type = fields.first(.contentType) ?? ""
-    if type == prefix { return nil }
-    guard type.hasPrefix(prefix) else { return "415" }
-    let rest = type.dropFirst(prefix.count)
-    return rest.isEmpty || rest.hasPrefix("+") || rest.hasPrefix(";") ? nil : "415"
+    return StatusWire.isKnown(contentType: type) == true ? nil : "415"
   }
 
   private func deadline(_ fields: [HeaderField]) throws(RPCError) -> Deadline? {

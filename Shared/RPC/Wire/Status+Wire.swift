@@ -85,6 +85,17 @@ enum StatusWire {
     return .failure(RPCError(code, message, details: details, metadata: metadata))
   }
 
+  /// Whether a content type is that of gRPC's messages; nil when it is not gRPC's at all.
+  static func isKnown(contentType type: String) -> Bool? {
+    let prefix = "application/grpc"
+    guard type.hasPrefix(prefix) else { return nil }
+    let rest = type.dropFirst(prefix.count)
+    if rest.isEmpty || rest == "+proto" || rest.hasPrefix(";") || rest.hasPrefix("+proto;") {
+      return true
+    }
+    return rest.hasPrefix("+") ? false : nil
+  }
+
   /// The status code for a response that states none (gRPC's http-grpc-status-mapping.md).
   static func code(httpStatus: Int) -> StatusCode {
     switch httpStatus {

@@ -1,5 +1,6 @@
 import Glibc
 import Logging
+import NIOCore
 import NIOPosix
 import NIOSSL
 import RPC
