@@ -197,11 +197,6 @@ final class ServerCall: ResponseMetadata, StreamPort, StreamOwned, @unchecked Se
     guard let responses else { return }
     let (messages, _) = responses.take()
     guard !isOver, !connection.isClosed else { return }
-    // The client may have reset the stream with the request itself: that event waits for the handler's first
-    // suspension, and what is written to a stream that is gone never makes a writer suspend.
-    guard connection.session.isLive(stream) else {
-      return lost(RPCError(.cancelled, "the client has reset the stream"))
-    }
     for message in messages {
       guard prepareToSend() else { return }
       connection.session.send(stream, message)
@@ -212,6 +207,12 @@ final class ServerCall: ResponseMetadata, StreamPort, StreamOwned, @unchecked Se
 
   /// Sends the head if it was not yet; false when the call has ended over that.
   private func prepareToSend() -> Bool {
+    // The client may have reset the stream with the request itself: that event waits for the handler's first
+    // suspension, and what is written to a stream that is gone never makes a writer suspend.
+    guard connection.session.isLive(stream) else {
+      lost(RPCError(.cancelled, "the client has reset the stream"))
+      return false
+    }
     guard !connection.hasUnreadLimitReached else {
       fail(ServerConnection.tooMuchUnread)
       return false
