@@ -48,6 +48,7 @@ for module in Tests/*Tests; do
   module=${module##*/}
   [ "$module" = SystemTests ] || swift test --skip-build --disable-xctest --filter "^$module\."
 done
+SIMULATION_SEEDS=300 swift test --skip-build --disable-xctest --filter '^RPCTests\.SimulationTests'
 
 step "generated code"
 bash deploy/generate.sh --check

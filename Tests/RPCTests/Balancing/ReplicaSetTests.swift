@@ -4,7 +4,7 @@ import Testing
 @testable import RPC
 
 /// Replicas that come, go, refuse and return, over loopback connections.
-@Suite(.timeLimit(.minutes(1))) struct ReplicaSetTests {
+@Suite(.timeLimit(.minutes(5))) struct ReplicaSetTests {
   /// A server that says it serves for as long as it runs.
   private static func withReplica(
     port: Int = 0,

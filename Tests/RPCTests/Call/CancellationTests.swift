@@ -2,7 +2,7 @@ import RPC
 import Synchronization
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct CancellationTests {
+@Suite(.timeLimit(.minutes(5))) struct CancellationTests {
   @Test func `cancelling the client's task cancels the handler`() async throws {
     let (started, cancelled) = (Signal(), Signal())
     var service = EchoService()

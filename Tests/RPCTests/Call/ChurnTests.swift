@@ -6,7 +6,7 @@ import Testing
 @testable import RPC
 
 /// Clients that do anything in any order.
-@Suite(.timeLimit(.minutes(1))) struct ChurnTests {
+@Suite(.timeLimit(.minutes(5))) struct ChurnTests {
   private enum Step: Sendable {
     case open(String, endsHead: Bool)
     case send(Int32, [UInt8])

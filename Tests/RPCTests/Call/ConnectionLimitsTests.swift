@@ -6,7 +6,7 @@ import Testing
 @testable import RPC
 
 /// What one connection may take of the server's memory, and how it ends.
-@Suite(.timeLimit(.minutes(1))) struct ConnectionLimitsTests {
+@Suite(.timeLimit(.minutes(5))) struct ConnectionLimitsTests {
   private static func head(_ path: String) -> [HeaderField] {
     requestHead.map { $0.name == ":path" ? HeaderField(":path", path) : $0 }
   }

@@ -2,7 +2,7 @@ import RPC
 import Synchronization
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct DeadlineTests {
+@Suite(.timeLimit(.minutes(5))) struct DeadlineTests {
   @Test func `the server sees the client's deadline and passes it on`() async throws {
     let seen = Mutex<[Duration?]>([])
     var inner = EchoService()

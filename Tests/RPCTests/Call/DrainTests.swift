@@ -4,7 +4,7 @@ import RPC
 import Testing
 
 /// The end of servers and connections, and how channels heal.
-@Suite(.timeLimit(.minutes(1))) struct DrainTests {
+@Suite(.timeLimit(.minutes(5))) struct DrainTests {
   @Test func `calls in flight finish during the grace, new ones are refused`() async throws {
     let (started, gate) = (Signal(), Signal())
     var service = EchoService()

@@ -4,7 +4,7 @@ import Synchronization
 import Testing
 
 /// Statuses, metadata, limits, deadlines and cancellation between our client and our server.
-@Suite(.timeLimit(.minutes(1))) struct EdgeCaseTests {
+@Suite(.timeLimit(.minutes(5))) struct EdgeCaseTests {
   // MARK: Status
 
   @Test(arguments: StatusCode.allCases.dropFirst())

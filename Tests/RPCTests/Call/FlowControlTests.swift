@@ -1,7 +1,7 @@
 import RPC
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct FlowControlTests {
+@Suite(.timeLimit(.minutes(5))) struct FlowControlTests {
   /// One window of 128 KiB at the reader, two buffers of 64 KiB at the writer, some on the way.
   private static let bound = (128 + 2 * 64) / 8 + 4
   private static let message = Bytes([UInt8](repeating: 7, count: 8192))

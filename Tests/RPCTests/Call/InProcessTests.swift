@@ -5,7 +5,7 @@ import RPC
 import Testing
 
 /// Calls to a server of the same process that listens on no port.
-@Suite(.timeLimit(.minutes(1))) struct InProcessTests {
+@Suite(.timeLimit(.minutes(5))) struct InProcessTests {
   private func makeServer(_ service: EchoService = EchoService()) -> RPCServer {
     var router = Router()
     router.register(service)

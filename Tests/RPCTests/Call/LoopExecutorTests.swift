@@ -36,9 +36,8 @@ struct LoopExecutorTests {
 
   @Test("a call after a cancelled one is not cancelled")
   func cancellationEndsWithItsCall() async throws {
-    let cancelled = Signal()
     let service = EchoService(unary: { request, _ in
-      if request.bytes == [1] { await waitForCancellation(cancelled) }
+      if request.bytes == [1] { await waitForCancellation(Signal()) }
       #expect(request.bytes == [1] || !Task.isCancelled)
       return request
     })

@@ -1,7 +1,7 @@
 import RPC
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct LoopbackTests {
+@Suite(.timeLimit(.minutes(5))) struct LoopbackTests {
   @Test func `a unary call returns the handler's response`() async throws {
     try await withLoopback { channel, _ in
       let response: Bytes = try await channel.unary(EchoMethods.unary, Bytes("hello"))

@@ -4,7 +4,7 @@ import Testing
 @testable import RPC
 
 /// What a server answers to requests that our own client would never send.
-@Suite(.timeLimit(.minutes(1))) struct ProtocolTests {
+@Suite(.timeLimit(.minutes(5))) struct ProtocolTests {
   private static func head(
     path: String = "/test.Echo/Unary",
     _ changes: [String: String?] = [:]

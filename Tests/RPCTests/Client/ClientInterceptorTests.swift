@@ -4,7 +4,7 @@ import Testing
 @testable import RPC
 
 /// What interceptors of a client see and change.
-@Suite(.timeLimit(.minutes(1))) struct ClientInterceptorTests {
+@Suite(.timeLimit(.minutes(5))) struct ClientInterceptorTests {
   /// Writes down what it sees.
   private final class Recorder: ClientInterceptor {
     let name: String

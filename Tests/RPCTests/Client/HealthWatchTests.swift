@@ -6,7 +6,7 @@ import Testing
 @testable import RPC
 
 /// How channels keep from servers that say they do not serve.
-@Suite(.timeLimit(.minutes(1))) struct HealthWatchTests {
+@Suite(.timeLimit(.minutes(5))) struct HealthWatchTests {
   /// A server that answers with its name and tells its health.
   private final class Server: Sendable {
     let rpc: RPCServer

@@ -5,7 +5,7 @@ import Testing
 @testable import RPC
 
 /// Retries and hedges on real connections, against servers that refuse.
-@Suite(.timeLimit(.minutes(1))) struct RetryTests {
+@Suite(.timeLimit(.minutes(5))) struct RetryTests {
   private static func configuration(
     _ repetition: MethodConfig.Repetition?,
     throttling: RetryThrottling? = nil,

@@ -4,7 +4,7 @@ import Testing
 @testable import RPC
 
 /// What a client does with compressed messages, seen on the wire (gRPC's compression.md).
-@Suite(.timeLimit(.minutes(1))) struct ClientCompressionTests {
+@Suite(.timeLimit(.minutes(5))) struct ClientCompressionTests {
   private static let text = [UInt8](repeating: UInt8(ascii: "x"), count: 1000)
   private static let gzip = CallOptions(compression: .gzip)
 

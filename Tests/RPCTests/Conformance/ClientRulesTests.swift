@@ -4,7 +4,7 @@ import Testing
 @testable import RPC
 
 /// The rules of connectrpc's gRPC suite for a client, against a server that answers byte by byte.
-@Suite(.timeLimit(.minutes(1))) struct ClientRulesTests {
+@Suite(.timeLimit(.minutes(5))) struct ClientRulesTests {
   /// What a server answers.
   private struct Answer: Sendable {
     var head: [HeaderField] = responseHead

@@ -4,7 +4,7 @@ import Testing
 @testable import RPC
 
 /// What a server does with compressed messages, seen on the wire (gRPC's compression.md).
-@Suite(.timeLimit(.minutes(1))) struct ServerCompressionTests {
+@Suite(.timeLimit(.minutes(5))) struct ServerCompressionTests {
   private static let text = [UInt8](repeating: UInt8(ascii: "x"), count: 1000)
   private static let gzip = [("grpc-encoding", "gzip" as String?)]
   private static let accepts = [("grpc-accept-encoding", "identity, gzip" as String?)]

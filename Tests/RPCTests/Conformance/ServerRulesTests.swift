@@ -4,7 +4,7 @@ import Testing
 @testable import RPC
 
 /// The rules of connectrpc's gRPC suite for a server, seen on the wire.
-@Suite(.timeLimit(.minutes(1))) struct ServerRulesTests {
+@Suite(.timeLimit(.minutes(5))) struct ServerRulesTests {
   private func ask(
     of service: EchoService = EchoService(),
     limits configuration: ServerConfiguration = ServerConfiguration(),

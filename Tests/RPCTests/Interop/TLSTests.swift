@@ -3,7 +3,7 @@ import NIOSSL
 import RPC
 import Testing
 
-@Suite(.timeLimit(.minutes(1)), .enabled(if: Peers.openssl != nil, "there is no openssl command"))
+@Suite(.timeLimit(.minutes(5)), .enabled(if: Peers.openssl != nil, "there is no openssl command"))
 struct TLSTests {
   /// Makes a certificate for localhost that signs itself, in a folder that is removed after `body`.
   private func withCertificate(

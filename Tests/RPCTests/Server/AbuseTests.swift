@@ -7,7 +7,7 @@ import Testing
 
 /// Clients that break no rule of HTTP/2, but the server if it let them, as raw bytes: each is cut
 /// with ENHANCE_YOUR_CALM, reads why, and stands in the log.
-@Suite(.timeLimit(.minutes(1))) struct AbuseTests {
+@Suite(.timeLimit(.minutes(5))) struct AbuseTests {
   private static let head = RawFrame.call(1)
 
   /// Sends bytes after the preface and expects to be cut for `reason`.

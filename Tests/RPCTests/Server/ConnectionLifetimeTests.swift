@@ -5,7 +5,7 @@ import Testing
 @testable import RPC
 
 /// Age and idleness of connections (gRFC A9).
-@Suite(.timeLimit(.minutes(1))) struct ConnectionLifetimeTests {
+@Suite(.timeLimit(.minutes(5))) struct ConnectionLifetimeTests {
   private static func at(_ seconds: Int64) -> NIODeadline {
     .uptimeNanoseconds(1_000_000_000_000) + .seconds(seconds)
   }

@@ -8,7 +8,7 @@ import Testing
 @testable import RPC
 
 /// The sockets that a server listens on.
-@Suite(.timeLimit(.minutes(1))) struct ListenersTests {
+@Suite(.timeLimit(.minutes(5))) struct ListenersTests {
   @Test func `each loop accepts on a socket of its own, all on one port`() async throws {
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
     let log = LogCapture()

@@ -5,7 +5,7 @@ import Testing
 @testable import RPC
 
 /// Certificates of clients, and certificates that change while the server runs.
-@Suite(.timeLimit(.minutes(1)), .enabled(if: Peers.openssl != nil, "there is no openssl command"))
+@Suite(.timeLimit(.minutes(5)), .enabled(if: Peers.openssl != nil, "there is no openssl command"))
 struct MutualTLSTests {
   private static let names =
     "DNS:alice.example,URI:spiffe://example/alice,email:alice@example.org,IP:127.0.0.1"

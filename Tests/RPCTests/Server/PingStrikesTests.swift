@@ -4,7 +4,7 @@ import Testing
 @testable import RPC
 
 /// Enforcement of gRPC's keepalive rules (doc/keepalive.md, gRFC A8).
-@Suite(.timeLimit(.minutes(1))) struct PingStrikesTests {
+@Suite(.timeLimit(.minutes(5))) struct PingStrikesTests {
   private static let second: UInt64 = 1_000_000_000
 
   @Test func `a ping each interval is welcome while calls run`() {

@@ -5,7 +5,7 @@ import Testing
 @testable import RPC
 
 /// Requests that are not gRPC's and go to a handler.
-@Suite(.timeLimit(.minutes(1))) struct PlainHTTPTests {
+@Suite(.timeLimit(.minutes(5))) struct PlainHTTPTests {
   /// Answers with what it was asked.
   private static let mirror: PlainHTTPHandler = { request in
     let type = request.headers.first { $0.name == "content-type" }?.value ?? "-"

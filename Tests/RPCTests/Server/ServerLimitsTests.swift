@@ -5,7 +5,7 @@ import Testing
 @testable import RPC
 
 /// Bounds of connections, of the memory of all of them, and of log lines.
-@Suite(.timeLimit(.minutes(1))) struct ServerLimitsTests {
+@Suite(.timeLimit(.minutes(5))) struct ServerLimitsTests {
   @Test func `connections are bounded in all and by address`() {
     var limiter = ConnectionLimiter(total: 4, perAddress: 2)
     let answers = ["a", "a", "a", "b", nil, "c"].map { limiter.admit($0) }

@@ -2,7 +2,7 @@ import Testing
 
 @testable import RPC
 
-@Suite(.timeLimit(.minutes(1))) struct HTTP2SessionTests {
+@Suite(.timeLimit(.minutes(5))) struct HTTP2SessionTests {
   /// A pair that has exchanged its settings.
   func makePair(
     client: HTTP2SessionLimits = HTTP2SessionLimits(),

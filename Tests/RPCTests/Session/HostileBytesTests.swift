@@ -2,7 +2,7 @@ import Testing
 
 @testable import RPC
 
-@Suite(.timeLimit(.minutes(1))) struct HostileBytesTests {
+@Suite(.timeLimit(.minutes(5))) struct HostileBytesTests {
   private let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
   private let settings: [UInt8] = [0, 0, 0, 4, 0, 0, 0, 0, 0]
 

@@ -2,7 +2,7 @@ import Testing
 
 @testable import RPC
 
-@Suite(.timeLimit(.minutes(1))) struct GzipTests {
+@Suite(.timeLimit(.minutes(5))) struct GzipTests {
   private func compressed(_ bytes: [UInt8]) throws -> [UInt8] {
     try #require(Gzip.compress(bytes[...], prefix: 0))
   }

@@ -2,7 +2,7 @@ import Testing
 
 @testable import RPC
 
-@Suite(.timeLimit(.minutes(1))) struct MessageFramingTests {
+@Suite(.timeLimit(.minutes(5))) struct MessageFramingTests {
   @Test func `messages survive any way of cutting them up`() throws {
     var generator = SeededGenerator(seed: 7)
     for _ in 0..<200 {

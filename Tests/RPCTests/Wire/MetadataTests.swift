@@ -2,7 +2,7 @@ import Testing
 
 @testable import RPC
 
-@Suite(.timeLimit(.minutes(1))) struct MetadataTests {
+@Suite(.timeLimit(.minutes(5))) struct MetadataTests {
   @Test func `names are lower case and values keep their order`() {
     var metadata = Metadata()
     metadata.add("1", for: "X-Key")

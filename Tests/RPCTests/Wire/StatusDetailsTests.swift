@@ -3,7 +3,7 @@ import Testing
 @testable import RPC
 
 /// `grpc-status-details-bin` beside status and message.
-@Suite(.timeLimit(.minutes(1))) struct StatusDetailsTests {
+@Suite(.timeLimit(.minutes(5))) struct StatusDetailsTests {
   private func trailers(_ error: RPCError, _ trailing: Metadata = Metadata()) -> [HeaderField] {
     var fields: [HeaderField] = []
     StatusWire.append(error, trailing: trailing, to: &fields, maxListBytes: 8192)
