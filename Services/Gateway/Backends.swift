@@ -29,12 +29,7 @@ struct Backends: Sendable {
     func channel(_ address: ServiceAddress) -> RPCChannel {
       var configuration = ChannelConfiguration()
       configuration.maxMessageBytes = Self.answerBytesMax
-      return RPCChannel(
-        host: address.host,
-        port: address.port,
-        configuration: configuration,
-        group: group
-      )
+      return RPCChannel(to: address, configuration: configuration, group: group)
     }
     self.readyTimeout = readyTimeout
     self.tokenizer = .init(channel(tokenizer))

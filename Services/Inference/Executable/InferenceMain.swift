@@ -48,11 +48,7 @@ enum InferenceMain {
 
   private static func build(_ context: ServiceContext) async throws -> ServiceParts {
     let address = context.configuration[registry]
-    let channel = RPCChannel(
-      host: address.host,
-      port: address.port,
-      group: context.eventLoopGroup
-    )
+    let channel = RPCChannel(to: address, group: context.eventLoopGroup)
     let loading = WorkPool(threadCount: loadingThreads, requestsMax: ServedModel.modelsMax)
     let classifying = WorkPool(
       threadCount: classifyingThreads,

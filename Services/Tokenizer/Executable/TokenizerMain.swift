@@ -36,11 +36,7 @@ enum TokenizerMain {
 
   private static func build(_ context: ServiceContext) async throws -> ServiceParts {
     let address = context.configuration[registry]
-    let channel = RPCChannel(
-      host: address.host,
-      port: address.port,
-      group: context.eventLoopGroup
-    )
+    let channel = RPCChannel(to: address, group: context.eventLoopGroup)
     let pool = WorkPool(threadCount: context.configuration[threads], requestsMax: requestsMax)
     let registry = RegistryV1.RegistryClient(channel)
     let report = ModelSwapReport(metrics: context.metrics, logger: context.logger)

@@ -191,10 +191,9 @@ package struct JobAdmission: Sendable {
     return "\(model.name)@\(model.version)"
   }
 
+  /// A call waits for a connection: after an outage of the data service the channel needs a moment to notice its end.
   private static var callOptions: CallOptions {
-    var options = CallOptions()
-    options.timeout = answerTimeout
-    return options
+    CallOptions(timeout: answerTimeout, readyTimeout: answerTimeout / 2)
   }
 
   /// The error of a call for a field: what the caller said is wrong, or the other service is not there.

@@ -41,11 +41,7 @@ package enum TrainingProcess {
     StorageMetrics.register(folder: options.folder, in: context.metrics)
     let supervisor = JobSupervisor(store: store, options: options) { monitor.note($0) }
     let address = configuration[TrainingOptions.data]
-    let channel = RPCChannel(
-      host: address.host,
-      port: address.port,
-      group: context.eventLoopGroup
-    )
+    let channel = RPCChannel(to: address, group: context.eventLoopGroup)
     let admission = JobAdmission(
       settings: settings,
       datasets: DatasetsV1.DatasetsClient(channel),

@@ -19,6 +19,13 @@ struct Listeners: Sendable {
   /// The file of a socket of the Unix domain, which goes with it.
   private let path: String?
 
+  /// A connection that is idle keeps its buffer, and most are; one that is not soon has a larger one.
+  private static let receiveBuffer = AdaptiveRecvByteBufferAllocator(
+    minimum: 512,
+    initial: 512,
+    maximum: 65_536
+  )
+
   /// The address of all of them.
   var address: SocketAddress? { channels.first?.localAddress }
 
@@ -115,6 +122,7 @@ struct Listeners: Sendable {
   ) -> ServerBootstrap {
     let bootstrap = ServerBootstrap(group: group)
       .serverChannelOption(.backlog, value: backlog)
+      .childChannelOption(.recvAllocator, value: receiveBuffer)
       .childChannelInitializer(initialize)
     guard isTCP else { return bootstrap }
     return

@@ -56,6 +56,18 @@ struct ReplicaTests {
     }
   }
 
+  /// A streamed chat that a replica has begun to answer with the text `begun`.
+  private static func openStream(_ gateway: TestGateway) async throws -> RawClient {
+    let client = try await RawClient.connect(port: gateway.client.port)
+    try await client.post(
+      chatPath,
+      chatBody(#""stream": true"#),
+      headers: "connection: close\r\n"
+    )
+    try await client.receive("begun")
+    return client
+  }
+
   @Test("a stream whose replica dies ends with an error that says to retry")
   func diesInMidStream() async throws {
     let generate = Self.firstDiffers { _, _, responses in
@@ -64,13 +76,7 @@ struct ReplicaTests {
     }
     let replicas = try await Self.replicas(2, generate)
     try await TestGateway.run(replicas: replicas) { gateway in
-      let client = try await RawClient.connect(port: gateway.client.port)
-      try await client.post(
-        chatPath,
-        chatBody(#""stream": true"#),
-        headers: "connection: close\r\n"
-      )
-      try await client.receive("begun")
+      let client = try await Self.openStream(gateway)
       let asked = try #require(replicas.first { $0.generated == 1 })
       await asked.stop()
       let text = try await client.receiveAll()
@@ -156,13 +162,7 @@ struct ReplicaTests {
     }
     let replicas = try await Self.replicas(2, generate)
     try await TestGateway.run(replicas: replicas) { gateway in
-      let client = try await RawClient.connect(port: gateway.client.port)
-      try await client.post(
-        chatPath,
-        chatBody(#""stream": true"#),
-        headers: "connection: close\r\n"
-      )
-      try await client.receive("begun")
+      let client = try await Self.openStream(gateway)
       let busy = try #require(replicas.first { $0.generated == 1 })
       async let end: Void = busy.drain()
       try await eventually { gateway.count(.draining) == 1 }

@@ -120,6 +120,10 @@ struct Measurement {
         65_536
       ),
     ]
+    let floors = try (0..<3).map { _ in
+      try KernelFloor.gigabytesPerCPUSecond(bytes: 65_536, pieces: 40_000)
+    }
+    Report.show("kernel_write_64KiB_per_cpu_s", median(floors), "GB/s")
     for contender in contenders {
       let server = try RunningServer(contender)
       defer { server.stop() }
