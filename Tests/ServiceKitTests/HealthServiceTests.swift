@@ -25,10 +25,9 @@ private struct Loopback {
     var router = Router()
     router.register(HealthService(registry: health))
     extra(&router)
-    router.intercept(observer.intercept)
-    health.add(services: router.serviceNames)
     var configuration = ServerConfiguration()
-    configuration.onCallEnd = observer.ended
+    observer.install(in: &router, &configuration)
+    health.add(services: router.serviceNames)
     let group = MultiThreadedEventLoopGroup.singleton
     server = RPCServer(router: router, configuration: configuration, group: group)
     let address = try await server.start()

@@ -35,6 +35,8 @@ final class ClientCall: StreamPort, @unchecked Sendable {
   private let begunAt: NIODeadline
   /// Streams that were opened.
   private var openedCount = 0
+  /// Where the last of them went.
+  private var lastEndpoint: Endpoint?
   /// What a policy that hashes hashes of the request.
   let hash: UInt64?
   /// Whether the outcome is known.
@@ -230,6 +232,7 @@ final class ClientCall: StreamPort, @unchecked Sendable {
   func attemptOpened(_ attempt: ClientAttempt) {
     readyTimer?.cancel()
     openedCount += 1
+    lastEndpoint = attempt.endpoint
     for message in replay.messages { attempt.send(message) }
     if hasEndedRequests { attempt.finishRequests() }
     flushOutbox()
@@ -394,7 +397,8 @@ final class ClientCall: StreamPort, @unchecked Sendable {
         initialMetadata: initial,
         trailingMetadata: trailing,
         attempts: openedCount,
-        duration: .nanoseconds((eventLoop.now - begunAt).nanoseconds)
+        duration: .nanoseconds((eventLoop.now - begunAt).nanoseconds),
+        endpoint: lastEndpoint
       )
     )
   }

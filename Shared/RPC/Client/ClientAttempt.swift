@@ -69,6 +69,9 @@ final class ClientAttempt: @unchecked Sendable {
     return false
   }
 
+  /// The server that it was given to.
+  var endpoint: Endpoint? { subchannel?.endpoint }
+
   /// Whether it has a stream.
   var isOpen: Bool {
     if case .open = phase { return true }

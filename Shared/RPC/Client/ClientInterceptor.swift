@@ -10,6 +10,10 @@ public struct ClientCallEnd: Sendable {
   public let attempts: Int
   /// The time from the call's begin.
   public let duration: Duration
+  /// Where the last of those streams went; nil without one.
+  public var peer: String? { endpoint?.description }
+
+  let endpoint: Endpoint?
 }
 
 /// Sees every call of a channel: to log, measure or trace it, to give it credentials, or to refuse it.
@@ -54,7 +58,8 @@ struct ClientCallObserver {
         initialMetadata: nil,
         trailingMetadata: nil,
         attempts: 0,
-        duration: .zero
+        duration: .zero,
+        endpoint: nil
       )
     )
   }

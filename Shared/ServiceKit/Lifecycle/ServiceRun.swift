@@ -152,7 +152,6 @@ struct ServiceRun: Sendable {
     var router = Router()
     for service in services { router.register(service) }
     router.register(HealthService(registry: context.health))
-    router.intercept(observer.intercept)
     context.health.add(services: router.serviceNames)
 
     var server = ServerConfiguration(
@@ -163,9 +162,8 @@ struct ServiceRun: Sendable {
     server.maxConnections = configuration[StandardOptions.rpcConnections]
     // The gateway asks its replicas every few seconds whether they hang.
     server.minPingInterval = .seconds(1)
-    server.onCallEnd = observer.ended
-    server.onCallRejected = observer.rejected
     server.logger = context.logger
+    observer.install(in: &router, &server)
     return RPCListener(
       server: RPCServer(
         router: router,
