@@ -121,6 +121,7 @@ let wire: [Target] = [
     [
       "CNghttp2",
       "CZlib",
+      "JSON",
       .product(name: "Logging", package: "swift-log"),
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOPosix", package: "swift-nio"),
