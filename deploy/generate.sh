@@ -77,7 +77,8 @@ generate_all() {
   mapfile -t files < <(protos proto)
   mapfile -t tests < <(protos Tests/Fixtures/proto)
   generate_c CProto proto "$1/Shared/CProto" "${files[@]}"
-  generate_swift proto "$1/Shared/ServiceAPI/Generated" c-module=CProto "${files[@]}"
+  generate_swift proto "$1/Shared/ServiceAPI/Generated" \
+    c-module=CProto,files-enum=ProtoFiles "${files[@]}"
   generate_c CTestProto Tests/Fixtures/proto "$1/Tests/Fixtures/CTestProto" "${tests[@]}"
   generate_swift Tests/Fixtures/proto "$1/Tests/ServiceAPITests/Generated" \
     c-module=CTestProto,codec-module=ServiceAPI "${tests[@]}"

@@ -34,7 +34,7 @@ fi
 if [ -f "$shared/peers/setup.sh" ]; then bash "$shared/peers/setup.sh"; fi
 python=$LLMOS_PEERS/venv/bin/python
 [ -x "$python" ] || { python=.build/test-venv/bin/python; [ -x "$python" ] || python3 -m venv .build/test-venv; }
-"$python" -m pip install -q pytest pytest-timeout requests openai grpcio grpcio-tools
+"$python" -m pip install -q pytest pytest-timeout requests openai grpcio grpcio-tools grpcio-reflection
 "$python" -m pip install -q pyyaml prometheus_client kubernetes-validate
 
 step "format"

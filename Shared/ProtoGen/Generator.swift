@@ -10,6 +10,8 @@ package struct GeneratorOptions: Sendable {
   package var cModule = "CProto"
   /// The module that holds the codec, if it is not the generated code's own: `codec-module`.
   package var codecModule: String?
+  /// The enum that lists the descriptors of all files, if there is to be one: `files-enum`.
+  package var filesEnum: String?
 
   package init() {}
 
@@ -20,7 +22,10 @@ package struct GeneratorOptions: Sendable {
       switch (parts.first, parts.last) {
       case ("c-module", let value?) where parts.count == 2: cModule = value
       case ("codec-module", let value?) where parts.count == 2: codecModule = value
-      default: throw ProtoGenError(.badRequest, "option \(pair): not one of c-module, codec-module")
+      case ("files-enum", let value?) where parts.count == 2: filesEnum = value
+      default:
+        let known = "c-module, codec-module, files-enum"
+        throw ProtoGenError(.badRequest, "option \(pair): not one of \(known)")
       }
     }
   }
@@ -36,6 +41,7 @@ package struct Generator: Sendable {
   package func generate(_ files: [ProtoFile]) throws(ProtoGenError) -> [GeneratedFile] {
     let types = try TypeTable(files)
     var generated: [GeneratedFile] = []
+    var descriptors: [String] = []
     for file in files {
       guard file.syntax == "proto3" else {
         throw ProtoGenError(.unsupported, "\(file.name): only proto3 is supported")
@@ -60,13 +66,32 @@ package struct Generator: Sendable {
         generated.append(layout.file("Services", services))
       }
       generated.append(layout.file("Descriptor", try descriptor(layout)))
+      descriptors.append("\(layout.namespace).\(layout.descriptorName)")
     }
+    if let name = options.filesEnum { generated.append(try list(descriptors, in: name)) }
     return generated
   }
 
   private var codecImports: [String] {
     let internals = ([options.cModule] + (options.codecModule.map { [$0] } ?? [])).sorted()
     return internals.map { "import \($0)" } + ["public import RPC"]
+  }
+
+  /// What every file's descriptor is found by, for server reflection.
+  private func list(
+    _ descriptors: [String],
+    in name: String
+  ) throws(ProtoGenError) -> GeneratedFile {
+    var writer = SourceWriter(from: "all .proto files", imports: [])
+    writer.line()
+    writer.line("/// The .proto files that code was generated from.")
+    try writer.block("public enum \(name)") { (writer) throws(ProtoGenError) in
+      writer.line("/// Their serialized FileDescriptorProtos.")
+      writer.line("public static let descriptors: [[UInt8]] = [")
+      for descriptor in descriptors { writer.line("  \(descriptor),") }
+      writer.line("]")
+    }
+    return GeneratedFile(name: "\(name).swift", content: writer.text)
   }
 
   /// The namespace, if this file is the one to declare it, and the file's descriptor.

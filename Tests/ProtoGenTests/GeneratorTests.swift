@@ -90,6 +90,20 @@ import Testing
     #expect(throws: ProtoGenError.self) { try GeneratorOptions(parameter: "colour=red") }
   }
 
+  @Test func `an option names the enum that lists the descriptors of all files`() throws {
+    let options = try GeneratorOptions(parameter: "files-enum=Files")
+    let files = try Generator(options: options).generate([
+      file(name: "one.proto", messages: [message("One")]),
+      file(name: "two.proto", messages: [message("Two")]),
+    ])
+    let list = try #require(files.last)
+    #expect(list.name == "Files.swift")
+    #expect(list.content.contains("public enum Files {"))
+    #expect(
+      list.content.contains("    ThingsV1.oneFileDescriptor,\n    ThingsV1.twoFileDescriptor,\n")
+    )
+  }
+
   @Test func `bytes that are no request are refused`() {
     let error = #expect(throws: ProtoGenError.self) { try Plugin.respond(to: [0xff, 0xff]) }
     #expect(error?.code == .badRequest)

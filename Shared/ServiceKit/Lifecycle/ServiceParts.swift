@@ -25,7 +25,7 @@ package struct ServiceContext: Sendable {
 /// ones, side by side; then the background services end, the last one first; then the hooks run in
 /// their order.
 package struct ServiceParts: Sendable {
-  /// The services that the RPC server offers; health is added to them.
+  /// The services that the RPC server offers; health and reflection are added to them.
   package var rpc: [any RPCService]
   /// Further listeners, such as a public HTTP server.
   package var listeners: [any Listener]

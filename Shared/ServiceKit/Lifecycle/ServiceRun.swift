@@ -1,6 +1,7 @@
 import Foundation
 import Logging
 import RPC
+import ServiceAPI
 import ServiceLifecycle
 import Synchronization
 
@@ -152,6 +153,9 @@ struct ServiceRun: Sendable {
     var router = Router()
     for service in services { router.register(service) }
     router.register(HealthService(registry: context.health))
+    if configuration[StandardOptions.rpcReflection] {
+      router.register(ReflectionService(services: router.serviceNames))
+    }
     context.health.add(services: router.serviceNames)
 
     var server = ServerConfiguration(

@@ -33,6 +33,12 @@ package enum StandardOptions {
     unit: "connections",
     help: "Most open connections of the RPC server; further ones are closed."
   )
+  /// Whether clients can ask for the services and their messages.
+  package static let rpcReflection = ServiceOption(
+    "rpc.reflection",
+    default: true,
+    help: "Answers grpc.reflection.v1, by which grpcurl and others learn what there is to call."
+  )
   /// The address of the admin endpoint.
   package static let adminHost = ServiceOption(
     "admin.host",
@@ -108,6 +114,7 @@ package enum StandardOptions {
   package static func all(rpcPort: Int, adminPort: Int) -> [any DeclaredOption] {
     [
       rpcHost, Self.rpcPort(default: rpcPort), rpcThreads, rpcMessageLimit, rpcConnections,
+      rpcReflection,
       adminHost, Self.adminPort(default: adminPort), logFormat, logLevel, logAccess,
       shutdownDelay, shutdownGrace, portsFile, supervised,
     ]
