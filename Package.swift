@@ -118,6 +118,7 @@ let training: [Target] = [
 let wire: [Target] = [
   shared(
     "RPC",
+    exclude: ["README.md"],
     [
       "CNghttp2",
       "CZlib",
@@ -179,6 +180,7 @@ let wire: [Target] = [
     "ServiceAPI",
     [
       "CProtobufC", "CTestProto", "RPC",
+      .product(name: "Logging", package: "swift-log"),
       .product(name: "NIOCore", package: "swift-nio"),
       .product(name: "NIOPosix", package: "swift-nio"),
     ]
