@@ -193,6 +193,7 @@ private struct Greeter: GuideV1.GreeterService {
     logger.logLevel = .critical
     var router = Router()
     router.register(Greeter())
+    router.register(ChannelzService())
     router.register(ReflectionService(services: router.serviceNames))
     router.intercept(
       CallAuthorization(openServices: ["grpc.health.v1.Health"]) { context in

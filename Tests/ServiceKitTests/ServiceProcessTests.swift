@@ -82,6 +82,43 @@ import Testing
     #expect(lines.allSatisfy { $0.contains("status=UNIMPLEMENTED") })
   }
 
+  /// The services that a run lists by reflection; nil when it does not know that.
+  private func reflectedServices(_ arguments: [String]) async throws -> [String]? {
+    let run = try SampleRun(arguments)
+    let port = try #require(try await run.ports()["rpc"])
+    let names = try await withHealth(port) { health -> [String]? in
+      let client = ReflectionV1.ServerReflectionClient(health.channel)
+      let call = try await client.serverReflectionInfo()
+      var request = ReflectionV1.ServerReflectionRequest()
+      request.messageRequest = .listServices("")
+      try await call.requests.write(request)
+      call.requests.finish()
+      var names: [String]?
+      do {
+        for try await response in call.responses {
+          guard case .listServicesResponse(let list) = response.messageResponse else { continue }
+          names = list.service.map(\.name)
+        }
+      } catch {
+        #expect((error as? RPCError)?.code == .unimplemented)
+      }
+      return names
+    }
+    try await run.send(signal: SIGTERM)
+    #expect(try await run.exitCode() == 0)
+    return names
+  }
+
+  @Test func `it tells its services by reflection unless it is told not to`() async throws {
+    let names = try #require(try await reflectedServices([]))
+    #expect(names.contains("grpc.health.v1.Health"))
+    #expect(names.contains("grpc.reflection.v1.ServerReflection"))
+    #expect(!names.contains("grpc.channelz.v1.Channelz"))
+    let more = try #require(try await reflectedServices(["--rpc.channelz=true"]))
+    #expect(more.contains("grpc.channelz.v1.Channelz"))
+    #expect(try await reflectedServices(["--rpc.reflection=false"]) == nil)
+  }
+
   @Test func `it ends when its supervisor is gone`() async throws {
     let run = try SampleRun(["--supervised"])
     _ = try await run.ports()

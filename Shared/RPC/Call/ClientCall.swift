@@ -32,7 +32,7 @@ final class ClientCall: StreamPort, @unchecked Sendable {
   let pinned: Subchannel?
   /// What hears the call's end.
   private let observer: ClientCallObserver?
-  private let begunAt: NIODeadline
+  let begunAt: NIODeadline
   /// Streams that were opened.
   private var openedCount = 0
   /// Where the last of them went.
@@ -149,7 +149,7 @@ final class ClientCall: StreamPort, @unchecked Sendable {
   private func begin() {
     guard !isOver else { return }
     if pinned == nil {
-      if let error = core.callBegan() { return fail(error) }
+      if let error = core.callBegan(at: begunAt) { return fail(error) }
       isCounted = true
     }
     if let deadline {
@@ -371,7 +371,7 @@ final class ClientCall: StreamPort, @unchecked Sendable {
   private func end(_ error: RPCError?, dropping: Bool) {
     guard !isOver else { return }
     isOver = true
-    if isCounted { core.callEnded() }
+    if isCounted { core.callEnded(isSuccess: error == nil) }
     deadlineTimer?.cancel()
     readyTimer?.cancel()
     repeatTimer?.cancel()

@@ -6,6 +6,8 @@ public import NIOCore
 /// is one per server unless the configuration allows more. It closes when `close` is called or when
 /// nobody holds it any more and its last stream is gone.
 public final class RPCChannel: Sendable {
+  /// No other server, channel or connection of the process has it.
+  public var id: Int { lifetime.core.entityID }
   let lifetime: ChannelLifetime
 
   /// Creates a channel to one server, on one loop of the group, and begins to connect.
@@ -52,6 +54,11 @@ public final class RPCChannel: Sendable {
     )
     lifetime = ChannelLifetime(core)
     core.eventLoop.execute { core.start() }
+    LiveEntities.add(self)
+  }
+
+  deinit {
+    LiveEntities.removeChannel(id)
   }
 
   /// Calls a method with one request and one response.
@@ -141,6 +148,7 @@ public final class RPCChannel: Sendable {
 
   /// Ends every call with CANCELLED and closes the connections.
   public func close() async {
+    LiveEntities.removeChannel(id)
     let core = lifetime.core
     let promise = core.eventLoop.makePromise(of: Void.self)
     core.eventLoop.execute { core.close(promise) }

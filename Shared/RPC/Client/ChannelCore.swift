@@ -25,6 +25,7 @@ final class ChannelCore: @unchecked Sendable {
   /// The time of silence after which a server is asked for a life sign; servers may make it longer.
   private(set) var keepaliveInterval: TimeAmount
 
+  let entityID = EntityID.next()
   private let target: ChannelTarget
   private var random: RandomSource
   private var resolver: NameResolver?
@@ -43,6 +44,8 @@ final class ChannelCore: @unchecked Sendable {
   private var queuedCount = 0
   /// Calls that have begun and are not over.
   private var outstandingCalls = 0
+  /// Calls of the channel's user.
+  private var callCounts = CallCounts()
   private var lastFailure = "not connected yet"
   /// Whether the name could not be looked up and never was.
   private var cannotResolve = false
@@ -233,7 +236,7 @@ final class ChannelCore: @unchecked Sendable {
   // MARK: Calls
 
   /// Counts a call; returns what is wrong when there are too many.
-  func callBegan() -> RPCError? {
+  func callBegan(at now: NIODeadline) -> RPCError? {
     if let limit = configuration.maxOutstandingCalls, outstandingCalls >= limit {
       return RPCError(
         .unavailable,
@@ -241,11 +244,13 @@ final class ChannelCore: @unchecked Sendable {
       )
     }
     outstandingCalls += 1
+    callCounts.began(at: now)
     return nil
   }
 
-  func callEnded() {
+  func callEnded(isSuccess: Bool) {
     outstandingCalls -= 1
+    callCounts.ended(isSuccess: isSuccess)
   }
 
   /// Gives the attempt to an endpoint, or lets it wait, or fails it.
@@ -316,7 +321,19 @@ final class ChannelCore: @unchecked Sendable {
 
   /// What the channel is about.
   var status: ChannelStatus {
-    ChannelStatus(table, outstandingCalls: outstandingCalls, isClosed: isClosed)
+    let endpoints = table.entries.map { entry in
+      ChannelStatus.EndpointStatus(entry, subchannels[entry.id])
+    }
+    let states = Set(endpoints.map(\.state))
+    let order: [ConnectivityState] = [.ready, .connecting, .idle, .transientFailure]
+    return ChannelStatus(
+      id: entityID,
+      target: "\(target)",
+      state: isClosed ? .shutdown : order.first(where: states.contains) ?? .idle,
+      endpoints: endpoints,
+      outstandingCalls: outstandingCalls,
+      calls: callCounts
+    )
   }
 
   /// What is counted of calls; nothing once every call is over.

@@ -52,6 +52,8 @@ final class ClientAttempt: @unchecked Sendable {
   private var subchannel: Subchannel?
   private var deframer: MessageDeframer
   private var responses = 0
+  /// Whether the server said that the call succeeded.
+  private var hasSucceeded = false
   private var timer: Scheduled<Void>?
   /// What the server said about another attempt.
   private(set) var pushback: RetryPushback?
@@ -102,6 +104,8 @@ final class ClientAttempt: @unchecked Sendable {
     }
     guard let stream = connection.open(self, fields) else { return call.core.admit(self) }
     phase = .open(connection, stream)
+    subchannel?.counts.began(at: call.begunAt)
+    connection.counts.began(at: call.begunAt)
     if let timeout = call.receiveTimeout {
       timer = call.eventLoop.scheduleTask(in: TimeAmount(timeout)) {
         let message = "\(self.call.method.path): no response began within \(timeout)"
@@ -169,8 +173,12 @@ final class ClientAttempt: @unchecked Sendable {
     let last = phase
     phase = .over
     timer?.cancel()
+    let server = subchannel
     assign(to: nil)
-    guard case .open(let connection, let stream) = last, !connection.isClosed else { return }
+    guard case .open(let connection, let stream) = last else { return }
+    server?.counts.ended(isSuccess: hasSucceeded)
+    connection.counts.ended(isSuccess: hasSucceeded)
+    guard !connection.isClosed else { return }
     connection.attemptEnded(stream)
     // A stream that is complete on both sides is gone already; then this does nothing.
     connection.session.reset(stream, code)
@@ -179,6 +187,7 @@ final class ClientAttempt: @unchecked Sendable {
 
   private func end(_ outcome: AttemptOutcome) {
     guard !isOver else { return }
+    hasSucceeded = outcome.error == nil
     if isOpen, let subchannel {
       switch outcome {
       case .unsent, .dropped: break

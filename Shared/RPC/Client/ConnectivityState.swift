@@ -16,6 +16,8 @@ public enum ConnectivityState: Sendable, Hashable {
 public struct ChannelStatus: Sendable, Hashable {
   /// One of the servers that the channel's target stands for.
   public struct EndpointStatus: Sendable, Hashable {
+    /// No other entity of the process has it.
+    public let id: Int
     /// Where it is.
     public let endpoint: Endpoint
     /// What it can do for a call; with health checking, as far as it says that it serves.
@@ -24,30 +26,34 @@ public struct ChannelStatus: Sendable, Hashable {
     public let isEjected: Bool
     /// Attempts that were given to it and are not over.
     public let outstanding: Int
+    /// Attempts that had a stream of it.
+    public let calls: CallCounts
+    /// Its connections.
+    public let connections: [ConnectionStatus]
   }
 
+  /// No other entity of the process has it.
+  public let id: Int
+  /// What it connects to.
+  public let target: String
   /// The best state of an endpoint: what a call that begins now finds.
   public let state: ConnectivityState
   /// The endpoints in the order of the list.
   public let endpoints: [EndpointStatus]
   /// Calls that have begun and are not over.
   public let outstandingCalls: Int
+  /// The calls of the channel's user.
+  public let calls: CallCounts
 }
 
-extension ChannelStatus {
-  /// Describes the endpoints of a table.
-  init(_ table: EndpointTable, outstandingCalls: Int, isClosed: Bool) {
-    endpoints = table.entries.map {
-      EndpointStatus(
-        endpoint: $0.endpoint,
-        state: $0.state,
-        isEjected: $0.isEjected,
-        outstanding: $0.outstanding
-      )
-    }
-    self.outstandingCalls = outstandingCalls
-    let states = Set(endpoints.map(\.state))
-    let order: [ConnectivityState] = [.ready, .connecting, .idle, .transientFailure]
-    state = isClosed ? .shutdown : order.first(where: states.contains) ?? .idle
+extension ChannelStatus.EndpointStatus {
+  init(_ entry: EndpointTable.Entry, _ subchannel: Subchannel?) {
+    id = subchannel?.entityID ?? 0
+    endpoint = entry.endpoint
+    state = entry.state
+    isEjected = entry.isEjected
+    outstanding = entry.outstanding
+    calls = subchannel?.counts ?? CallCounts()
+    connections = subchannel?.connectionStatuses ?? []
   }
 }

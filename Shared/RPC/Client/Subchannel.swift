@@ -14,11 +14,14 @@ final class Subchannel: @unchecked Sendable {
   private static let minimumLife = TimeAmount.seconds(1)
 
   let id: Int
+  let entityID = EntityID.next()
   let endpoint: Endpoint
   let core: ChannelCore
   private(set) var state = ConnectivityState.idle
   /// Attempts that were given to this endpoint and are not over.
   private(set) var outstanding = 0
+  /// Attempts that had a stream.
+  var counts = CallCounts()
   /// Why there is no connection.
   private(set) var lastFailure = "not connected yet"
 
@@ -47,6 +50,12 @@ final class Subchannel: @unchecked Sendable {
   }
 
   var eventLoop: any EventLoop { core.eventLoop }
+
+  /// What its connections are about.
+  var connectionStatuses: [ConnectionStatus] {
+    let isEncrypted = core.configuration.tlsContext != nil
+    return live.map { $0.status(isServed: false, isEncrypted: isEncrypted) }
+  }
 
   /// Whether no socket is left.
   var isGone: Bool { live.isEmpty }

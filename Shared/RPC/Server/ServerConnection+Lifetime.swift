@@ -82,6 +82,7 @@ extension ServerConnection {
       guard !self.isClosed else { return }
       guard self.lastRead + interval <= self.eventLoop.now else { return self.startKeepalive() }
       self.isPingOutstanding = true
+      self.keepalivesSent += 1
       self.session.submitPing()
       self.setNeedsFlush()
       let timeout = TimeAmount(self.core.configuration.keepaliveTimeout)

@@ -115,6 +115,7 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
         return self.startKeepalive()
       }
       self.isPingOutstanding = true
+      self.keepalivesSent += 1
       self.session.submitPing()
       self.setNeedsFlush()
       let timeout = TimeAmount(self.core.configuration.keepaliveTimeout)

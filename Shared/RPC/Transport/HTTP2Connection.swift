@@ -19,6 +19,11 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
 
   let session: HTTP2Session
   let eventLoop: any EventLoop
+  let entityID = EntityID.next()
+  /// Calls of its streams.
+  @exclusivity(unchecked) var counts = CallCounts()
+  /// PINGs that asked the peer for a sign of life.
+  var keepalivesSent = 0
   @exclusivity(unchecked) private(set) var context: ChannelHandlerContext?
   /// Whether the connection is gone; the session is then left alone.
   @exclusivity(unchecked) private(set) var isClosed = false

@@ -19,6 +19,8 @@ public final class RPCServer: Sendable {
   /// The time handlers have to end after they were cancelled.
   private static let cancellationTimeout = TimeAmount.seconds(5)
 
+  /// No other server, channel or connection of the process has it.
+  public let id = EntityID.next()
   let core: ServerCore
   let group: any EventLoopGroup
   private let phase = Mutex(Phase.created)
@@ -27,6 +29,11 @@ public final class RPCServer: Sendable {
   public init(router: Router, configuration: ServerConfiguration, group: any EventLoopGroup) {
     core = ServerCore(router: router, configuration: configuration)
     self.group = group
+    LiveEntities.add(self)
+  }
+
+  deinit {
+    LiveEntities.removeServer(id)
   }
 
   /// Binds and listens.
@@ -103,6 +110,7 @@ public final class RPCServer: Sendable {
     await core.waitUntilIdle()
     cancel.cancel()
     stop.cancel()
+    LiveEntities.removeServer(id)
   }
 }
 

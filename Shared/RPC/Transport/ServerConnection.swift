@@ -179,6 +179,8 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
         if endStream { call.receivedEnd() }
       } catch {
         reject(stream, error)
+        counts.began(at: lastRead)
+        counts.ended(isSuccess: false)
         let path = fields.first(.path) ?? ""
         core.configuration.onCallRejected?(
           RejectedCallRecord(
@@ -269,6 +271,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
       metadataBytes: fields.listSize
     )
     calls[stream] = call
+    counts.began(at: lastRead)
     lifetime?.callBegan()
     call.start()
     return call
@@ -362,6 +365,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     since start: NIODeadline
   ) {
     calls.removeValue(forKey: stream)
+    counts.ended(isSuccess: error == nil)
     let onCallEnd = core.configuration.onCallEnd
     // The clock is asked where somebody wants to know.
     guard onCallEnd != nil || calls.isEmpty else { return }

@@ -11,6 +11,8 @@ final class ServerCore: Sendable {
     var limiter: ConnectionLimiter
     var isDraining = false
     var waiters: [CheckedContinuation<Void, Never>] = []
+    /// Calls of connections that are gone.
+    var endedCalls = CallCounts()
 
     init(_ configuration: ServerConfiguration) {
       limiter = ConnectionLimiter(
@@ -125,6 +127,7 @@ final class ServerCore: Sendable {
     membersGone()
     let waiters = state.withLock { state in
       state.connections[ObjectIdentifier(connection)] = nil
+      state.endedCalls.add(connection.counts)
       state.limiter.release(connection.remoteHost)
       return state.takeWaitersIfIdle(runningHandlers)
     }
@@ -139,6 +142,14 @@ final class ServerCore: Sendable {
     guard now == 0, isAwaited.load(ordering: .sequentiallyConsistent) else { return }
     let waiters = state.withLock { $0.takeWaitersIfIdle(runningHandlers) }
     for waiter in waiters { waiter.resume() }
+  }
+
+  /// The connections, the oldest first, and the calls of those that are gone.
+  func connectionsAndEndedCalls() -> ([ServerConnection], CallCounts) {
+    state.withLock { state in
+      let connections = state.connections.values.sorted { $0.number < $1.number }
+      return (connections.map(\.connection), state.endedCalls)
+    }
   }
 
   /// Runs `body` on the loop of each connection, the oldest first; with `draining`, no connection comes any more.

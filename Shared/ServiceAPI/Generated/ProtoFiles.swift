@@ -5,6 +5,8 @@
 public enum ProtoFiles {
   /// Their serialized FileDescriptorProtos.
   public static let descriptors: [[UInt8]] = [
+    Protobuf.fileDescriptor,
+    ChannelzV1.fileDescriptor,
     HealthV1.fileDescriptor,
     ReflectionV1.fileDescriptor,
     DatasetsV1.fileDescriptor,

@@ -153,6 +153,7 @@ struct ServiceRun: Sendable {
     var router = Router()
     for service in services { router.register(service) }
     router.register(HealthService(registry: context.health))
+    if configuration[StandardOptions.rpcChannelz] { router.register(ChannelzService()) }
     if configuration[StandardOptions.rpcReflection] {
       router.register(ReflectionService(services: router.serviceNames))
     }

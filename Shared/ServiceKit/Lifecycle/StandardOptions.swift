@@ -39,6 +39,12 @@ package enum StandardOptions {
     default: true,
     help: "Answers grpc.reflection.v1, by which grpcurl and others learn what there is to call."
   )
+  /// Whether clients can ask what the process does.
+  package static let rpcChannelz = ServiceOption(
+    "rpc.channelz",
+    default: false,
+    help: "Answers grpc.channelz.v1: the connections of the process with their peers and counts."
+  )
   /// The address of the admin endpoint.
   package static let adminHost = ServiceOption(
     "admin.host",
@@ -114,7 +120,7 @@ package enum StandardOptions {
   package static func all(rpcPort: Int, adminPort: Int) -> [any DeclaredOption] {
     [
       rpcHost, Self.rpcPort(default: rpcPort), rpcThreads, rpcMessageLimit, rpcConnections,
-      rpcReflection,
+      rpcReflection, rpcChannelz,
       adminHost, Self.adminPort(default: adminPort), logFormat, logLevel, logAccess,
       shutdownDelay, shutdownGrace, portsFile, supervised,
     ]
