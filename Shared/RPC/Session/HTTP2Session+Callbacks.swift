@@ -54,6 +54,7 @@ extension HTTP2Session {
     }
     defer { nghttp2_option_del(option) }
     register(callbacks)
+    if role == .server { registerFrameHeads(callbacks) }
     nghttp2_option_set_no_auto_window_update(option, 1)
     nghttp2_option_set_no_closed_streams(option, 1)
     nghttp2_option_set_stream_reset_rate_limit(
@@ -79,6 +80,21 @@ extension HTTP2Session {
       throw HTTP2SessionError(operation: "HTTP/2 session", number: result)
     }
     return handle
+  }
+
+  private static func registerFrameHeads(_ callbacks: OpaquePointer) {
+    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks) { handle, head, userData in
+      guard let handle, let head = head?.pointee else { return 0 }
+      switch UInt32(head.type) {
+      case NGHTTP2_HEADERS.rawValue:
+        let isValid = HTTP2SessionState.from(userData)?.beginHeaders(on: head.stream_id) ?? true
+        return isValid ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE.rawValue
+      case NGHTTP2_SETTINGS.rawValue where head.length > 0:
+        HTTP2SessionState.from(userData)?.beginSettings(handle)
+        return 0
+      default: return 0
+      }
+    }
   }
 
   private static func register(_ callbacks: OpaquePointer) {
@@ -116,10 +132,11 @@ extension HTTP2Session {
       )
       return 0
     }
-    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks) { _, frame, userData in
-      guard let frame else { return 0 }
-      HTTP2SessionState.from(userData)?.received(frame.pointee)
-      return 0
+    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks) { handle, frame, userData in
+      guard let handle, let frame, let state = HTTP2SessionState.from(userData) else { return 0 }
+      state.received(frame.pointee)
+      guard UInt32(frame.pointee.hd.type) == NGHTTP2_SETTINGS.rawValue else { return 0 }
+      return state.endSettings(handle) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE.rawValue
     }
     nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks) {
       _,

@@ -51,6 +51,10 @@ final class HTTP2Session {
     state.leave()
     if count >= 0 {
       state.checkQueue(nghttp2_session_get_outbound_queue_size(handle))
+    } else if let rule = state.brokenRule {
+      terminate(rule.code, debug: rule.reason)
+      let number = Int32(NGHTTP2_ERR_PROTO.rawValue)
+      throw HTTP2SessionError(operation: "HTTP/2 receive, \(rule.reason)", number: number)
     } else if state.violation == nil {
       let error = HTTP2SessionError(operation: "HTTP/2 receive", number: Int32(count))
       guard let reason = error.flood else {

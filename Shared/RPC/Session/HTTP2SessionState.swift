@@ -10,6 +10,8 @@ final class HTTP2SessionState {
   @exclusivity(unchecked) private(set) var events: [HTTP2Event] = []
   /// Which limit the peer broke.
   private(set) var violation: String?
+  /// Which of HTTP/2's rules the peer broke that nghttp2 does not see to.
+  var brokenRule: (code: HTTP2ErrorCode, reason: String)?
   var isTerminated = false
   /// Bytes that wait to be sent, over all streams.
   @exclusivity(unchecked) private(set) var heldBytes = 0
@@ -27,6 +29,9 @@ final class HTTP2SessionState {
   @exclusivity(unchecked) private var idleFrames: TokenBucket
   private var earlyResets: TokenBucket
   private var pings: PingStrikes?
+  @exclusivity(unchecked) var skippedStreams = SkippedStreams()
+  /// The streams' windows when SETTINGS that are being received began.
+  @exclusivity(unchecked) var windowsBefore: (initial: Int, widest: Int)?
   @exclusivity(unchecked) private var windowUpdates: WindowUpdateAccount
   @exclusivity(unchecked) private var headers = HeaderCache()
   /// Streams that are gone, whose objects the next ones use.
