@@ -525,3 +525,39 @@ let package = Package(
   ],
   targets: system + neutral + storage + mathematics + training + wire + services
 )
+
+/// The fuzzers: the RPC layer compiled anew with libFuzzer's instrumentation, and linked with the
+/// archive that holds its loop (`Tests/Fuzz/fuzz.sh`).
+func fuzzing(_ runtime: String) -> [Target] {
+  var settings = swiftSettings
+  // Assertions stay: they are what a fuzzer is to break.
+  settings.append(
+    .unsafeFlags(["-O", "-assert-config", "Debug", "-sanitize=fuzzer,address", "-parse-as-library"])
+  )
+  let nio: [Target.Dependency] = ["NIOCore", "NIOEmbedded", "NIOPosix", "NIOTLS"].map {
+    .product(name: $0, package: "swift-nio")
+  }
+  let others: [Target.Dependency] = [
+    .product(name: "Logging", package: "swift-log"),
+    .product(name: "NIOSSL", package: "swift-nio-ssl"),
+  ]
+  return [
+    .target(
+      name: "FuzzedRPC",
+      dependencies: ["CNghttp2", "CZlib"] + nio + others,
+      path: "Tests/Fuzz/FuzzedRPC",
+      swiftSettings: settings
+    ),
+    .executableTarget(
+      name: "FuzzRPC",
+      dependencies: ["FuzzedRPC"] + nio + others,
+      path: "Tests/Fuzz/FuzzRPC",
+      swiftSettings: settings,
+      linkerSettings: [
+        .unsafeFlags(["-use-ld=lld", "-sanitize=address", runtime]), .linkedLibrary("stdc++"),
+      ]
+    ),
+  ]
+}
+
+if let runtime = Context.environment["LLMOS_FUZZ_RUNTIME"] { package.targets += fuzzing(runtime) }

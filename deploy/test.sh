@@ -50,6 +50,9 @@ for module in Tests/*Tests; do
 done
 SIMULATION_SEEDS=300 swift test --skip-build --disable-xctest --filter '^RPCTests\.SimulationTests'
 
+step "fuzzing"
+bash Tests/Fuzz/fuzz.sh 60
+
 step "generated code"
 bash deploy/generate.sh --check
 

@@ -15,17 +15,38 @@ public struct Endpoint: Sendable, Hashable, CustomStringConvertible {
   ///
   /// Throws INVALID_ARGUMENT with a predicate, such as `is not host:port`.
   public init(parsing text: String) throws(RPCError) {
-    guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]),
-      port > 0
+    guard let colon = text.utf8.lastIndex(of: UInt8(ascii: ":")),
+      let port = UInt16(text[text.utf8.index(after: colon)...]), port > 0
     else { throw Self.malformed }
     var host = text[..<colon]
     if host.hasPrefix("["), host.hasSuffix("]") {
       host = host.dropFirst().dropLast()
-    } else if host.contains(":") {
+      guard Self.isIPv6(host) else { throw Self.malformed }
+    } else if host.utf8.contains(UInt8(ascii: ":")) {
       throw RPCError(.invalidArgument, "is not host:port: an IPv6 address needs brackets")
     }
-    guard !host.isEmpty else { throw Self.malformed }
+    guard !host.isEmpty, host.utf8.allSatisfy(Self.isHostByte) else { throw Self.malformed }
     self.init(host: String(host), port: Int(port))
+  }
+
+  /// Whether a host may have the byte: it goes into header fields and lookups.
+  private static func isHostByte(_ byte: UInt8) -> Bool {
+    byte > 0x20 && byte != 0x7f && byte != UInt8(ascii: "[") && byte != UInt8(ascii: "]")
+  }
+
+  /// Whether the text looks like an IPv6 address, with or without a zone, rather than like anything
+  /// else with a colon.
+  private static func isIPv6(_ text: Substring) -> Bool {
+    let address = text.utf8.prefix { $0 != UInt8(ascii: "%") }
+    return address.contains(UInt8(ascii: ":"))
+      && address.allSatisfy { byte in
+        switch byte {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "f"),
+          UInt8(ascii: "A")...UInt8(ascii: "F"), UInt8(ascii: ":"), UInt8(ascii: "."):
+          true
+        default: false
+        }
+      }
   }
 
   private static let malformed = RPCError(

@@ -86,19 +86,23 @@ public struct EndpointLookup: Sendable {
   private func entries(of source: EndpointSource) async throws(RPCError) -> Set<Endpoint> {
     switch source {
     case .endpoint(let endpoint): return [endpoint]
-    case .file(let path):
-      var entries: Set<Endpoint> = []
-      for line in try await text(path).split(whereSeparator: \.isNewline) {
-        let entry = line.prefix { $0 != "#" }.filter { $0 != " " && $0 != "\t" }
-        guard !entry.isEmpty else { continue }
-        do throws(RPCError) {
-          entries.insert(try Endpoint(parsing: entry))
-        } catch {
-          throw RPCError(.invalidArgument, "\(path): '\(entry.prefix(100))' \(error.message)")
-        }
-      }
-      return entries
+    case .file(let path): return try Self.entries(try await text(path), of: path)
     }
+  }
+
+  /// Reads the text of a file of endpoints.
+  static func entries(_ text: String, of path: String) throws(RPCError) -> Set<Endpoint> {
+    var entries: Set<Endpoint> = []
+    for line in text.split(whereSeparator: \.isNewline) {
+      let entry = line.prefix { $0 != "#" }.filter { $0 != " " && $0 != "\t" }
+      guard !entry.isEmpty else { continue }
+      do throws(RPCError) {
+        entries.insert(try Endpoint(parsing: entry))
+      } catch {
+        throw RPCError(.invalidArgument, "\(path): '\(entry.prefix(100))' \(error.message)")
+      }
+    }
+    return entries
   }
 
   /// A name has its IPv4 addresses or, without any, its IPv6 ones: a server that listens on both is one replica.

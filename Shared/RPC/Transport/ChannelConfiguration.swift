@@ -136,8 +136,8 @@ struct Backoff {
   private var next: Double
 
   init(initial: Duration, max: Duration) {
-    self.initial = Double(initial.clampedNanoseconds)
-    self.max = Double(max.clampedNanoseconds)
+    self.initial = Double(Swift.max(0, initial.clampedNanoseconds))
+    self.max = Double(Swift.max(0, max.clampedNanoseconds))
     next = self.initial
   }
 

@@ -28,7 +28,15 @@ extension EndpointLookup {
     #expect("\(source)" == text)
   }
 
-  @Test(arguments: ["", "host", ":1", "host:0", "host:65536", "::1:80", "file:", "file:a\0b"])
+  @Test(arguments: [
+    "", "host", ":1", "host:0", "host:65536", "::1:80", "file:", "file:a\0b",
+    // What must not get into header fields and lookups.
+    "a\0b:1", "a\nb:1", "a b:1", "a\u{7f}:1",
+    // In brackets is an IPv6 address and nothing else, above all no path.
+    "[unix:/run/a]:80", "[host]:80", "[[::1]]:80", "[::1:80", "::1]:80", "[]:80",
+    // A mark that follows a colon makes one character of both.
+    "a:\u{301}b:1",
+  ])
   func `malformed sources are refused`(text: String) {
     #expect(throws: RPCError.self) { try EndpointSource(parsing: text) }
   }

@@ -1,3 +1,4 @@
+import NIOCore
 import Testing
 
 @testable import RPC
@@ -142,6 +143,19 @@ struct RetryStateTests {
     #expect(throttle.tokens == 0)
     throttle.succeeded()
     #expect(throttle.tokens == 1999)
+  }
+
+  @Test(arguments: [-Double.infinity, -1, .nan])
+  func `a token ratio that is none gives nothing back`(ratio: Double) {
+    var throttle = RetryThrottle(RetryThrottling(maxTokens: 2, tokenRatio: ratio))
+    throttle.failed()
+    throttle.succeeded()
+    #expect(throttle.tokens == 1000)
+  }
+
+  @Test func `a back-off with negative bounds does not wait`() {
+    var backoff = Backoff(initial: .seconds(-1), max: .seconds(-2))
+    for _ in 0..<100 { #expect(backoff.delay() == .zero) }
   }
 
   // MARK: Hedging

@@ -6,7 +6,8 @@ struct RetryThrottle: Sendable {
 
   init(_ policy: RetryThrottling) {
     maximum = min(max(policy.maxTokens, 1), 1000) * 1000
-    ratio = Int(min(max(policy.tokenRatio, 0), 1000) * 1000)
+    // In this order what is no number counts as 0.
+    ratio = Int(min(max(0, policy.tokenRatio), 1000) * 1000)
     tokens = maximum
   }
 
