@@ -544,8 +544,9 @@ func fuzzing(_ runtime: String) -> [Target] {
   return [
     .target(
       name: "FuzzedRPC",
-      dependencies: ["CNghttp2", "CZlib"] + nio + others,
+      dependencies: ["CNghttp2", "CZlib", "JSON"] + nio + others,
       path: "Tests/Fuzz/FuzzedRPC",
+      exclude: ["README.md"],
       swiftSettings: settings
     ),
     .executableTarget(
