@@ -21,6 +21,8 @@ echo "fuzz: built in $((SECONDS - began)) s"
 # libFuzzer tells of a trap itself; Swift's backtraces read memory in ways that the address sanitizer objects to.
 export SWIFT_BACKTRACE=enable=no ASAN_OPTIONS=quarantine_size_mb=32
 if [ $# -gt 0 ]; then targets=("$@"); else mapfile -t targets < <("$fuzzer"); fi
+# A short run tries the same inputs each time: it guards what was mended. A long one looks for what is new.
+seed=$((seconds > 60 ? 0 : 1))
 each=$((seconds / ${#targets[@]}))
 [ "$each" -gt 0 ] || each=1
 out=$scratch/fuzz
@@ -28,7 +30,7 @@ for target in "${targets[@]}"; do
   corpus=$out/corpus/$target
   mkdir -p "$corpus"
   log=$out/$target.log
-  if FUZZ_TARGET=$target "$fuzzer" -max_total_time="$each" -dict=Tests/Fuzz/http2.dict -max_len=4096 -timeout=20 \
+  if FUZZ_TARGET=$target "$fuzzer" -seed=$seed -max_total_time="$each" -dict=Tests/Fuzz/http2.dict -max_len=4096 -timeout=20 \
     -rss_limit_mb=2048 -detect_leaks=0 -print_final_stats=1 -artifact_prefix="$out/$target-" \
     "$corpus" "Tests/Fuzz/seeds/$target" >"$log" 2>&1; then
     printf 'fuzz: %-14s %9s inputs in %d s, %s edges, %s kept, nothing found\n' "$target" \

@@ -49,9 +49,10 @@ extension Duration {
   /// The whole nanoseconds, held within a hundred years so that sums with a clock do not overflow.
   var clampedNanoseconds: Int64 {
     let bound: Int64 = 100 * 365 * 86_400
+    // Before the components, which trap where the seconds are no Int64.
+    if self >= .seconds(bound) { return bound * 1_000_000_000 }
+    if self <= .seconds(-bound) { return -bound * 1_000_000_000 }
     let (seconds, attoseconds) = components
-    if seconds >= bound { return bound * 1_000_000_000 }
-    if seconds <= -bound { return -bound * 1_000_000_000 }
     return seconds * 1_000_000_000 + attoseconds / 1_000_000_000
   }
 }

@@ -109,6 +109,8 @@ import Testing
     let far = Deadline.after(.seconds(Int64.max))
     #expect(Deadline.after(.seconds(1)) < far)
     #expect(!far.hasPassed)
+    let farther = Duration(secondsComponent: .max, attosecondsComponent: .max)
+    #expect(Deadline.after(.seconds(1)) < .after(farther))
     #expect(Deadline.after(.seconds(-1)).hasPassed)
     #expect(Deadline.after(.seconds(Int64.min)).hasPassed)
   }
