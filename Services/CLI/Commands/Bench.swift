@@ -24,6 +24,11 @@ struct Bench: ParsableCommand {
     let path = Executables.folder.appending("llmos-bench").string
     var words: [UnsafeMutablePointer<CChar>?] = ([path] + arguments).map { strdup($0) }
     words.append(nil)
+    // This may run on a thread of a pool, which blocks signals: the benchmark and what it starts would inherit that, and
+    // none of them could be ended.
+    var none = sigset_t()
+    sigemptyset(&none)
+    pthread_sigmask(SIG_SETMASK, &none, nil)
     execv(path, words)
     throw ValidationError("\(path) cannot be started: \(String(cString: strerror(errno)))")
   }
