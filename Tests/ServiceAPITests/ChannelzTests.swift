@@ -77,6 +77,8 @@ import Testing
       #expect(socket.data?.streamsStarted == 6)
       #expect(socket.data?.streamsSucceeded == 4)
       #expect(socket.data?.streamsFailed == 1)
+      #expect(socket.data?.messagesReceived == 6)
+      #expect(socket.data?.messagesSent == 4)
       #expect(socket.data?.lastRemoteStreamCreatedTimestamp != nil)
       #expect(socket.data?.lastLocalStreamCreatedTimestamp == nil)
       #expect(socket.security == nil)
@@ -113,6 +115,8 @@ import Testing
       let socket = try #require(try await client.getSocket(socketRequest).socket)
       #expect(socket.data?.streamsStarted == 6)
       #expect(socket.data?.streamsSucceeded == 4)
+      #expect(socket.data?.messagesSent == 6)
+      #expect(socket.data?.messagesReceived == 4)
       #expect(socket.data?.lastLocalStreamCreatedTimestamp != nil)
       #expect(socket.data?.lastRemoteStreamCreatedTimestamp == nil)
     }

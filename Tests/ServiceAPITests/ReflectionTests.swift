@@ -87,6 +87,26 @@ import Testing
     #expect(answer.originalRequest?.messageRequest == .listServices("*"))
   }
 
+  @Test func `clients that know the old name get the same answers`() async throws {
+    let server = makeServer()
+    let channel = server.inProcessChannel()
+    let method = MethodDescriptor(
+      service: "grpc.reflection.v1alpha.ServerReflection",
+      method: "ServerReflectionInfo",
+      kind: .bidirectional
+    )
+    let call: BidirectionalCall<Request, Response> = try await channel.bidirectional(method)
+    var request = Request()
+    request.messageRequest = .fileContainingSymbol("grpc.health.v1.Health")
+    try await call.requests.write(request)
+    call.requests.finish()
+    var answers: [Response] = []
+    for try await response in call.responses { answers.append(response) }
+    await channel.close()
+    await server.shutdown(grace: .zero)
+    #expect(answers.map(descriptors) == [[HealthV1.fileDescriptor]])
+  }
+
   @Test func `every kind of name is found in the file that declares it`() async throws {
     let names = [
       "grpc.health.v1.Health", "grpc.health.v1.Health.Check", "grpc.health.v1.HealthCheckRequest",

@@ -130,12 +130,16 @@ final class ServerCall: ResponseMetadata, StreamPort, StreamOwned, @unchecked Se
       if let requests {
         requests.received(bytes.count)
         // What waits for the handler must not hold on to the shared buffer.
-        try deframer.append(Array(bytes)) { message in requests.push(message) }
+        try deframer.append(Array(bytes)) { message in
+          connection.messages.received += 1
+          requests.push(message)
+        }
         connection.session.consume(stream, requests.settle())
       } else {
         try deframer.append(bytes) { message throws(RPCError) in
           guard request == nil else { throw Self.notOneRequest }
           request = message
+          connection.messages.received += 1
           connection.requestWaits(self)
         }
         // The handler has not begun: the request may grow to its limit.
@@ -200,6 +204,7 @@ final class ServerCall: ResponseMetadata, StreamPort, StreamOwned, @unchecked Se
     for message in messages {
       guard prepareToSend() else { return }
       connection.session.send(stream, message)
+      connection.messages.sent += 1
     }
     responses.setBlocked(connection.session.isCongested(stream))
     if !messages.isEmpty { connection.setNeedsFlush() }
@@ -246,6 +251,7 @@ final class ServerCall: ResponseMetadata, StreamPort, StreamOwned, @unchecked Se
     eventLoop.execute {
       guard !self.isOver, !self.connection.isClosed, self.prepareToSend() else { return }
       self.connection.session.send(self.stream, bytes)
+      self.connection.messages.sent += 1
       self.connection.setNeedsFlush()
     }
   }
@@ -273,6 +279,7 @@ final class ServerCall: ResponseMetadata, StreamPort, StreamOwned, @unchecked Se
     try connection.session.send(stream) { output throws(RPCError) in
       try MessageFraming.append(message, encoding, to: &output)
     }
+    connection.messages.sent += 1
     responses?.setBlocked(connection.session.isCongested(stream))
     connection.setNeedsFlush()
   }

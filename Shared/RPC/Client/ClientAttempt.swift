@@ -131,6 +131,7 @@ final class ClientAttempt: @unchecked Sendable {
   func send(_ message: [UInt8]) {
     guard case .open(let connection, let stream) = phase, !connection.isClosed else { return }
     connection.session.send(stream, message)
+    connection.messages.sent += 1
   }
 
   /// States that no message follows.
@@ -238,6 +239,7 @@ final class ClientAttempt: @unchecked Sendable {
     do throws(RPCError) {
       try deframer.append(bytes) { message throws(RPCError) in
         responses += 1
+        connection.messages.received += 1
         if takesAll, responses > 1 { throw call.notOneResponse }
         call.inbox.push(message)
       }

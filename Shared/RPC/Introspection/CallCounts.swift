@@ -34,6 +34,14 @@ public struct CallCounts: Sendable, Hashable {
   }
 }
 
+/// How many messages passed a connection; changed on its loop.
+public struct MessageCounts: Sendable, Hashable {
+  /// Those that were handed to the connection.
+  public internal(set) var sent = 0
+  /// Those that came whole.
+  public internal(set) var received = 0
+}
+
 /// Numbers from 1 that no two servers, channels, endpoints and connections of the process share.
 enum EntityID {
   private static let last = Atomic<Int>(0)

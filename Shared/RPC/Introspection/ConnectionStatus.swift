@@ -38,6 +38,8 @@ public struct ConnectionStatus: Sendable, Hashable {
   public let isServed: Bool
   /// Its streams.
   public let streams: CallCounts
+  /// The messages on them.
+  public let messages: MessageCounts
   /// PINGs that asked the peer for a sign of life.
   public let keepalivesSent: Int
   /// This side's address; nil for one within the process.
@@ -67,6 +69,7 @@ extension HTTP2Connection {
       id: entityID,
       isServed: isServed,
       streams: counts,
+      messages: messages,
       keepalivesSent: keepalivesSent,
       localAddress: ConnectionAddress(context?.channel.localAddress),
       remoteAddress: ConnectionAddress(context?.channel.remoteAddress),

@@ -15,8 +15,10 @@ struct HeaderCache {
     let field: HeaderField
   }
 
-  /// Entries, each in the one slot that its bytes lead to; a power of two.
-  private static let slots = 32
+  /// Groups of entries, of which its bytes lead a field to one; a power of two.
+  private static let groups = 8
+  /// The entries of a group, the newest first: the fields of a call seldom push each other out.
+  private static let ways = 4
   /// The longest field kept, so that a cache stays below 20 KiB.
   private static let bytesMax = 512
 
@@ -30,21 +32,30 @@ struct HeaderCache {
     _ value: OpaquePointer,
     _ valueBytes: nghttp2_vec
   ) -> HeaderField {
-    let slot = Self.slot(nameBytes, valueBytes)
-    if !entries.isEmpty, let entry = entries[slot], Self.equal(entry.name, name, nameBytes),
-      Self.equal(entry.value, value, valueBytes)
-    {
-      return entry.field
+    let first = Self.group(nameBytes, valueBytes) * Self.ways
+    if !entries.isEmpty {
+      for slot in first..<first + Self.ways {
+        guard let entry = entries[slot] else { break }
+        if Self.equal(entry.name, name, nameBytes), Self.equal(entry.value, value, valueBytes) {
+          return entry.field
+        }
+      }
     }
     let field = HeaderField(Self.text(nameBytes), Self.text(valueBytes))
     if nameBytes.len + valueBytes.len <= Self.bytesMax {
-      if entries.isEmpty { entries = Array(repeating: nil, count: Self.slots) }
-      if let old = entries[slot] { Self.release(old) }
       nghttp2_rcbuf_incref(name)
       nghttp2_rcbuf_incref(value)
-      entries[slot] = Entry(name: name, value: value, field: field)
+      insert(Entry(name: name, value: value, field: field), first)
     }
     return field
+  }
+
+  private mutating func insert(_ entry: Entry, _ first: Int) {
+    if entries.isEmpty { entries = Array(repeating: nil, count: Self.groups * Self.ways) }
+    let last = first + Self.ways - 1
+    if let oldest = entries[last] { Self.release(oldest) }
+    for slot in stride(from: last, to: first, by: -1) { entries[slot] = entries[slot - 1] }
+    entries[first] = entry
   }
 
   /// Lets go of nghttp2's buffers.
@@ -69,11 +80,11 @@ struct HeaderCache {
   }
 
   /// By the lengths and the last bytes, in which names and values differ most.
-  private static func slot(_ name: nghttp2_vec, _ value: nghttp2_vec) -> Int {
+  private static func group(_ name: nghttp2_vec, _ value: nghttp2_vec) -> Int {
     var hash = name.len &* 31 &+ value.len
     if name.len > 0 { hash = hash &* 31 &+ Int(name.base[name.len - 1]) }
     if value.len > 0 { hash = hash &* 31 &+ Int(value.base[value.len - 1]) }
-    return Int(truncatingIfNeeded: (UInt(bitPattern: hash) &* 0x9e37_79b9_7f4a_7c15) >> 59)
+    return Int(truncatingIfNeeded: (UInt(bitPattern: hash) &* 0x9e37_79b9_7f4a_7c15) >> 61)
   }
 
   private static func text(_ bytes: nghttp2_vec) -> String {

@@ -22,6 +22,7 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
   let entityID = EntityID.next()
   /// Calls of its streams.
   @exclusivity(unchecked) var counts = CallCounts()
+  @exclusivity(unchecked) var messages = MessageCounts()
   /// PINGs that asked the peer for a sign of life.
   var keepalivesSent = 0
   @exclusivity(unchecked) private(set) var context: ChannelHandlerContext?

@@ -50,6 +50,8 @@ extension ChannelzService {
     data.streamsStarted = Int64(status.streams.started)
     data.streamsSucceeded = Int64(status.streams.succeeded)
     data.streamsFailed = Int64(status.streams.failed)
+    data.messagesSent = Int64(status.messages.sent)
+    data.messagesReceived = Int64(status.messages.received)
     data.keepAlivesSent = Int64(status.keepalivesSent)
     if status.isServed {
       data.lastRemoteStreamCreatedTimestamp = status.streams.lastStart

@@ -2,10 +2,14 @@ public import RPC
 
 /// `grpc.reflection.v1.ServerReflection`: tells clients that have no .proto files, such as grpcurl,
 /// what a server offers.
+///
+/// Answers under its old name too, `grpc.reflection.v1alpha.ServerReflection`, whose messages are the same and
+/// which older clients ask; that name is not listed.
 /// https://github.com/grpc/grpc/blob/master/doc/server-reflection.md
 public struct ReflectionService: ReflectionV1.ServerReflectionService {
   /// Longest name that an error repeats, in Unicode scalars.
   private static let namePartMax = 200
+  private static let oldName = "grpc.reflection.v1alpha.ServerReflection"
 
   private let services: [String]
   private let index: DescriptorIndex
@@ -15,6 +19,23 @@ public struct ReflectionService: ReflectionV1.ServerReflectionService {
   public init(services: [String], descriptors: [[UInt8]] = ProtoFiles.descriptors) {
     self.services = Set(services + [Self.serviceName]).sorted()
     index = DescriptorIndex(descriptors)
+  }
+
+  /// Adds the method, by both names.
+  public func register(in router: inout Router) {
+    typealias Request = ReflectionV1.ServerReflectionRequest
+    typealias Response = ReflectionV1.ServerReflectionResponse
+    for service in [Self.serviceName, Self.oldName] {
+      let method = MethodDescriptor(
+        service: service,
+        method: ReflectionV1.ServerReflectionMethods.serverReflectionInfo.method,
+        kind: .bidirectional
+      )
+      router.bidirectional(method) {
+        (requests: RequestStream<Request>, context, responses: ResponseWriter<Response>) in
+        try await serverReflectionInfo(requests, context: context, responses: responses)
+      }
+    }
   }
 
   /// Answers each request.

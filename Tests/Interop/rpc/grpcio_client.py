@@ -3,6 +3,7 @@
 Usage: grpcio_client.py PORT
 The methods take and give plain bytes; what a method does depends on the request's text.
 """
+import json
 import sys
 import threading
 
@@ -176,6 +177,22 @@ def concurrent(calls, channel):
     equal([future.result() for future in futures], [b"%d" % index for index in range(500)])
 
 
+def retries(calls, channel):
+    policy = {
+        "maxAttempts": 4, "initialBackoff": "0.01s", "maxBackoff": "0.05s",
+        "backoffMultiplier": 2, "retryableStatusCodes": ["UNAVAILABLE"],
+    }
+    config = {"methodConfig": [{"name": [{"service": "test.Echo"}], "retryPolicy": policy}]}
+    options = [("grpc.enable_retries", 1), ("grpc.service_config", json.dumps(config))]
+    with grpc.insecure_channel(f"127.0.0.1:{sys.argv[1]}", options=options) as retrying:
+        unary = Calls(retrying).unary
+        equal(unary(b"flaky 3"), b"3")
+        equal(error(lambda: unary(b"flaky 4")).details(), "attempt 3")
+        # The server says when to come again, or not to.
+        equal(unary(b"flaky 2 1"), b"2")
+        equal(error(lambda: unary(b"flaky 2 -1")).details(), "attempt 0")
+
+
 def drain(calls, channel):
     responses = calls.expand(b"until drained")
     equal(next(responses), b"started")
@@ -194,7 +211,7 @@ def drain(calls, channel):
 CASES = [
     unary, server_streaming, client_streaming, bidirectional, metadata, status_and_message,
     status_after_messages, unknown_method, deadline, cancellation, large_messages, slow_reader,
-    limit, large_metadata, compression, early_response, concurrent, drain,
+    limit, large_metadata, compression, early_response, concurrent, retries, drain,
 ]
 
 

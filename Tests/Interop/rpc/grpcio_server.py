@@ -37,6 +37,16 @@ def unary(request, context):
     elif words[0] == "status":
         code = next(code for code in grpc.StatusCode if code.value[0] == int(words[1]))
         context.abort(code, words[2])
+    elif words[0] in ("flaky", "hesitant"):
+        # Answers the attempt of a number; those before it fail or hang.
+        previous = dict(context.invocation_metadata()).get("grpc-previous-rpc-attempts", "0")
+        if int(previous) < int(words[1]):
+            if words[0] == "hesitant":
+                wait_for_end(context)
+            if len(words) > 2:
+                context.set_trailing_metadata([("grpc-retry-pushback-ms", words[2])])
+            context.abort(grpc.StatusCode.UNAVAILABLE, f"attempt {previous}")
+        return previous.encode()
     elif text == "wait":
         wait_for_end(context)
     elif text == "cancellations":

@@ -12,7 +12,7 @@ struct GRPCIOClientTests {
     "unary", "server_streaming", "client_streaming", "bidirectional", "metadata",
     "status_and_message", "status_after_messages", "unknown_method", "deadline", "cancellation",
     "large_messages", "slow_reader", "limit", "large_metadata", "compression", "early_response",
-    "concurrent", "drain",
+    "concurrent", "retries", "drain",
   ]
 
   @Test func `grpcio's client finds our server conforming`() async throws {

@@ -9,6 +9,7 @@ import Testing
 struct GRPCIOServerTests {
   private func withPythonServer(
     _ arguments: [String] = [],
+    serviceConfig: ServiceConfig = ServiceConfig(),
     _ body: (RPCChannel) async throws -> Void
   ) async throws {
     let python = try Subprocess(
@@ -19,7 +20,14 @@ struct GRPCIOServerTests {
     var lines = python.lines().makeAsyncIterator()
     let line = try #require(await lines.next())
     let port = try #require(Int(line.dropFirst("port ".count)))
-    let channel = RPCChannel(host: "127.0.0.1", port: port, group: testGroup)
+    var configuration = ChannelConfiguration()
+    configuration.serviceConfig = serviceConfig
+    let channel = RPCChannel(
+      host: "127.0.0.1",
+      port: port,
+      configuration: configuration,
+      group: testGroup
+    )
     do {
       try await body(channel)
     } catch {
@@ -169,6 +177,41 @@ struct GRPCIOServerTests {
       #expect(try await failure(channel, "large metadata").code == .resourceExhausted)
       #expect(try await failure(channel, "large field").code == .resourceExhausted)
       #expect(try await ask(channel, "still here", options: ready) == "still here")
+    }
+  }
+
+  @Test func `retries, as the server's push-back says`() async throws {
+    let policy = MethodConfig.RetryPolicy(
+      maxAttempts: 4,
+      initialBackoff: .milliseconds(10),
+      maxBackoff: .milliseconds(50),
+      retryableStatusCodes: [.unavailable]
+    )
+    let config = ServiceConfig(
+      methodConfig: [MethodConfig(name: [.init(service: "test.Echo")], repetition: .retry(policy))]
+    )
+    try await withPythonServer(serviceConfig: config) { channel in
+      let third = try await ask(channel, "flaky 3")
+      #expect(third == "3")
+      #expect(try await failure(channel, "flaky 4").message == "attempt 3")
+      #expect(try await ask(channel, "flaky 2 1") == "2")
+      #expect(try await failure(channel, "flaky 2 -1").message == "attempt 0")
+    }
+  }
+
+  @Test func `hedging: the first attempt that answers is the call's, the others are cancelled`()
+    async throws
+  {
+    let policy = MethodConfig.HedgingPolicy(maxAttempts: 3, hedgingDelay: .milliseconds(10))
+    let config = ServiceConfig(
+      methodConfig: [
+        MethodConfig(name: [.init(service: "test.Echo")], repetition: .hedge(policy))
+      ]
+    )
+    try await withPythonServer(serviceConfig: config) { channel in
+      let third = try await ask(channel, "hesitant 2")
+      #expect(third == "2")
+      #expect(try await ask(channel, "await cancellation 1") == "2")
     }
   }
 

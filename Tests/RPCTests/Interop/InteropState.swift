@@ -36,6 +36,17 @@ final class InteropState: Sendable {
       return request
     case ("status", let code?):
       throw RPCError(StatusCode(rawValue: Int(code) ?? 0) ?? .ok, String(words[2]))
+    case ("flaky", let attempt?):
+      let previous = Int(context.metadata.first("grpc-previous-rpc-attempts") ?? "0") ?? 0
+      if previous < Int(attempt) ?? 0 {
+        if words.count > 2 {
+          var pushback = Metadata()
+          pushback.add(String(words[2]), for: "grpc-retry-pushback-ms")
+          context.setTrailingMetadata(pushback)
+        }
+        throw RPCError(.unavailable, "attempt \(previous)")
+      }
+      return Bytes("\(previous)")
     case ("wait", _):
       waiting.increment()
       try await waitForEnd()

@@ -484,6 +484,8 @@ extension ChannelzV1.SocketData: RPCMessage {
     self.streamsStarted = c.pointee.streams_started
     self.streamsSucceeded = c.pointee.streams_succeeded
     self.streamsFailed = c.pointee.streams_failed
+    self.messagesSent = c.pointee.messages_sent
+    self.messagesReceived = c.pointee.messages_received
     self.keepAlivesSent = c.pointee.keep_alives_sent
     self.lastLocalStreamCreatedTimestamp = Copy.message(c.pointee.last_local_stream_created_timestamp, Protobuf.Timestamp.init(copying:))
     self.lastRemoteStreamCreatedTimestamp = Copy.message(c.pointee.last_remote_stream_created_timestamp, Protobuf.Timestamp.init(copying:))
@@ -495,6 +497,8 @@ extension ChannelzV1.SocketData: RPCMessage {
     c.pointee.streams_started = self.streamsStarted
     c.pointee.streams_succeeded = self.streamsSucceeded
     c.pointee.streams_failed = self.streamsFailed
+    c.pointee.messages_sent = self.messagesSent
+    c.pointee.messages_received = self.messagesReceived
     c.pointee.keep_alives_sent = self.keepAlivesSent
     if let value = self.lastLocalStreamCreatedTimestamp {
       let cLastLocalStreamCreatedTimestamp = try arena.one(Google__Protobuf__Timestamp.self)

@@ -196,6 +196,10 @@ extension ChannelzV1 {
     public var streamsSucceeded: Int64 = 0
     /// Those whose call ended otherwise.
     public var streamsFailed: Int64 = 0
+    /// Messages handed to the connection.
+    public var messagesSent: Int64 = 0
+    /// Messages that came whole.
+    public var messagesReceived: Int64 = 0
     /// PINGs that asked for a sign of life.
     public var keepAlivesSent: Int64 = 0
     /// Of a client's connection.

@@ -2035,7 +2035,7 @@ const ProtobufCMessageDescriptor grpc__channelz__v1__socket__descriptor =
   (ProtobufCMessageInit) grpc__channelz__v1__socket__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor grpc__channelz__v1__socket_data__field_descriptors[6] =
+static const ProtobufCFieldDescriptor grpc__channelz__v1__socket_data__field_descriptors[8] =
 {
   {
     "streams_started",
@@ -2068,6 +2068,30 @@ static const ProtobufCFieldDescriptor grpc__channelz__v1__socket_data__field_des
     PROTOBUF_C_TYPE_INT64,
     0,   /* quantifier_offset */
     offsetof(Grpc__Channelz__V1__SocketData, streams_failed),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "messages_sent",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Grpc__Channelz__V1__SocketData, messages_sent),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "messages_received",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    0,   /* quantifier_offset */
+    offsetof(Grpc__Channelz__V1__SocketData, messages_received),
     NULL,
     NULL,
     0,             /* flags */
@@ -2111,18 +2135,19 @@ static const ProtobufCFieldDescriptor grpc__channelz__v1__socket_data__field_des
   },
 };
 static const unsigned grpc__channelz__v1__socket_data__field_indices_by_name[] = {
-  3,   /* field[3] = keep_alives_sent */
-  4,   /* field[4] = last_local_stream_created_timestamp */
-  5,   /* field[5] = last_remote_stream_created_timestamp */
+  5,   /* field[5] = keep_alives_sent */
+  6,   /* field[6] = last_local_stream_created_timestamp */
+  7,   /* field[7] = last_remote_stream_created_timestamp */
+  4,   /* field[4] = messages_received */
+  3,   /* field[3] = messages_sent */
   2,   /* field[2] = streams_failed */
   0,   /* field[0] = streams_started */
   1,   /* field[1] = streams_succeeded */
 };
-static const ProtobufCIntRange grpc__channelz__v1__socket_data__number_ranges[2 + 1] =
+static const ProtobufCIntRange grpc__channelz__v1__socket_data__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 6, 3 },
-  { 0, 6 }
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor grpc__channelz__v1__socket_data__descriptor =
 {
@@ -2132,10 +2157,10 @@ const ProtobufCMessageDescriptor grpc__channelz__v1__socket_data__descriptor =
   "Grpc__Channelz__V1__SocketData",
   "grpc.channelz.v1",
   sizeof(Grpc__Channelz__V1__SocketData),
-  6,
+  8,
   grpc__channelz__v1__socket_data__field_descriptors,
   grpc__channelz__v1__socket_data__field_indices_by_name,
-  2,  grpc__channelz__v1__socket_data__number_ranges,
+  1,  grpc__channelz__v1__socket_data__number_ranges,
   (ProtobufCMessageInit) grpc__channelz__v1__socket_data__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

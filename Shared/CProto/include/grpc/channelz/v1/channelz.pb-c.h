@@ -239,6 +239,14 @@ struct  Grpc__Channelz__V1__SocketData
    */
   int64_t streams_failed;
   /*
+   * Messages handed to the connection.
+   */
+  int64_t messages_sent;
+  /*
+   * Messages that came whole.
+   */
+  int64_t messages_received;
+  /*
    * PINGs that asked for a sign of life.
    */
   int64_t keep_alives_sent;
@@ -253,7 +261,7 @@ struct  Grpc__Channelz__V1__SocketData
 };
 #define GRPC__CHANNELZ__V1__SOCKET_DATA__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&grpc__channelz__v1__socket_data__descriptor) \
-    , 0, 0, 0, 0, NULL, NULL }
+    , 0, 0, 0, 0, 0, 0, NULL, NULL }
 
 
 struct  Grpc__Channelz__V1__Address__TcpIpAddress
