@@ -202,7 +202,8 @@ private struct Greeter: GuideV1.GreeterService {
       }
     )
     router.intercept(TracePropagation())
-    router.intercept(CallLog(logger))
+    var serverConfiguration = ServerConfiguration()
+    CallLog(logger).install(in: &router, &serverConfiguration)
     var channelConfiguration = ChannelConfiguration()
     channelConfiguration.interceptors = [
       CallLog(logger), TracePropagation(), BearerCredentials { _ in "secret" },

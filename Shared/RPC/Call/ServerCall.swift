@@ -4,7 +4,7 @@ import NIOCore
 /// One call on the server: its stream, the handler's task, its deadline.
 ///
 /// `@unchecked Sendable`: the variables are used on `eventLoop` alone; handlers on other threads
-/// reach them through `inbox`, `outbox` and `onLoop`.
+/// reach them through `inbox`, `responses` and `onLoop`.
 final class ServerCall: ResponseMetadata, StreamPort, StreamOwned, @unchecked Sendable {
   let metadata: Metadata
   let deadline: Deadline?
@@ -31,6 +31,8 @@ final class ServerCall: ResponseMetadata, StreamPort, StreamOwned, @unchecked Se
   /// Bytes of metadata, `deframer` and `request` that the connection's budget counts.
   @exclusivity(unchecked) private var heldBytes = 0
   @exclusivity(unchecked) private var task: Task<Void, Never>?
+  /// Whether the handler was called.
+  @exclusivity(unchecked) private var isLaunched = false
   /// Whether the handler has returned or thrown.
   @exclusivity(unchecked) private var isHandlerDone = false
   /// Why the call is over.
@@ -100,6 +102,8 @@ final class ServerCall: ResponseMetadata, StreamPort, StreamOwned, @unchecked Se
 
   /// The head arrived: a method that streams requests starts, others wait for the request.
   func start() {
+    countHeld()
+    guard !connection.requestBudget.isExceeded else { return fail(Self.tooMuchHeld) }
     if let deadline {
       guard !deadline.hasPassed(on: eventLoop) else { return fail(Self.deadlineExceeded) }
       timer = eventLoop.scheduleTask(deadline: deadline.instant) {
@@ -147,7 +151,7 @@ final class ServerCall: ResponseMetadata, StreamPort, StreamOwned, @unchecked Se
       }
       countHeld()
       guard !connection.requestBudget.isExceeded else {
-        throw RPCError(.resourceExhausted, "too many bytes of requests wait on this connection")
+        throw Self.tooMuchHeld
       }
     } catch {
       fail(error)
@@ -181,7 +185,7 @@ final class ServerCall: ResponseMetadata, StreamPort, StreamOwned, @unchecked Se
   func lost(_ error: RPCError) {
     guard !isOver else { return }
     end(error)
-    connection.callEnded(stream, method: handler.descriptor, error: error, since: startedAt)
+    tellEnd(error)
   }
 
   func becameWritable() {
@@ -291,6 +295,7 @@ final class ServerCall: ResponseMetadata, StreamPort, StreamOwned, @unchecked Se
 
   private func launch() {
     setAwaitsRequest(false)
+    isLaunched = true
     isHandlerRunning = true
     connection.handlerStarted()
     task = connection.workers.run(self)
@@ -360,7 +365,7 @@ final class ServerCall: ResponseMetadata, StreamPort, StreamOwned, @unchecked Se
       connection.session.reset(stream, code)
       connection.setNeedsFlush()
       end(error)
-      connection.callEnded(stream, method: handler.descriptor, error: error, since: startedAt)
+      tellEnd(error)
     } else {
       respondStatus(error)
     }
@@ -369,7 +374,7 @@ final class ServerCall: ResponseMetadata, StreamPort, StreamOwned, @unchecked Se
   private func respondStatus(_ error: RPCError?) {
     guard !connection.isClosed else { return }
     let session = connection.session
-    if error == nil, !hasSentHead, !initial.isEmpty { sendHead() }
+    if !hasSentHead, !initial.isEmpty { sendHead() }
     guard !isOver else { return }
     let trailing = self.trailing
     if error == nil, hasSentHead, trailing.isEmpty {
@@ -394,7 +399,17 @@ final class ServerCall: ResponseMetadata, StreamPort, StreamOwned, @unchecked Se
   private func ended(_ error: RPCError?) {
     connection.setNeedsFlush()
     end(error)
-    connection.callEnded(stream, method: handler.descriptor, error: error, since: startedAt)
+    tellEnd(error)
+  }
+
+  private func tellEnd(_ error: RPCError?) {
+    connection.callEnded(
+      stream,
+      method: handler.descriptor,
+      error: error,
+      since: startedAt,
+      reachedHandler: isLaunched
+    )
   }
 
   private func sendHead() {
@@ -450,6 +465,10 @@ final class ServerCall: ResponseMetadata, StreamPort, StreamOwned, @unchecked Se
     permit = nil
   }
 
+  private static let tooMuchHeld = RPCError(
+    .resourceExhausted,
+    "too many bytes of requests wait on this connection"
+  )
   private static let hasEnded = RPCError(.cancelled, "the call has ended")
   private static let deadlineExceeded = RPCError(
     .deadlineExceeded,

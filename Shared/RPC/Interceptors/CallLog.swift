@@ -3,7 +3,8 @@ public import Logging
 /// Writes one line per call with its method, status, duration and peer, and why it failed.
 ///
 /// For both roles. A server's line is written by the task that served the call, so that what the
-/// logger takes from task locals is there. Calls that reach no handler are logged by ``rejected(_:)``.
+/// logger takes from task locals is there. Calls that reach no handler are logged by ``rejected(_:)`` and
+/// ``ended(_:)``; ``install(in:_:)`` sees to all of them.
 public struct CallLog: ServerInterceptor, ClientInterceptor {
   private let logger: Logger
   private let quietServices: Set<String>
@@ -12,6 +13,26 @@ public struct CallLog: ServerInterceptor, ClientInterceptor {
   public init(_ logger: Logger, quietServices: Set<String> = ["grpc.health.v1.Health"]) {
     self.logger = logger
     self.quietServices = quietServices
+  }
+
+  /// Logs the calls of the methods that were added to `router` so far, and those that reach none; what
+  /// `configuration` has for that already still hears of them.
+  public func install(in router: inout Router, _ configuration: inout ServerConfiguration) {
+    router.intercept(self)
+    observeEnds(&configuration)
+  }
+
+  /// Logs the calls that end before their handlers; of ``install(in:_:)`` the part without an interceptor.
+  public func observeEnds(_ configuration: inout ServerConfiguration) {
+    let (end, rejection) = (configuration.onCallEnd, configuration.onCallRejected)
+    configuration.onCallEnd = { call in
+      ended(call)
+      end?(call)
+    }
+    configuration.onCallRejected = { call in
+      rejected(call)
+      rejection?(call)
+    }
   }
 
   /// The level of a status: an error where the server is to blame, else `info`.
@@ -50,6 +71,18 @@ public struct CallLog: ServerInterceptor, ClientInterceptor {
         attempts: end.attempts
       )
     }
+  }
+
+  /// For `ServerConfiguration.onCallEnd`: logs a call that ended before its handler was called.
+  public func ended(_ call: ServerCallRecord) {
+    guard !call.reachedHandler else { return }
+    write(
+      call.method,
+      call.status,
+      call.duration,
+      peer: call.remoteAddress,
+      reason: call.error?.message
+    )
   }
 
   /// For `ServerConfiguration.onCallRejected`.

@@ -55,6 +55,8 @@ public struct CallCounter: ServerInterceptor, ClientInterceptor {
 
   /// For `ServerConfiguration.onCallEnd`.
   public func ended(_ call: ServerCallRecord) {
+    // The interceptor has seen those alone that reached their handlers.
+    if !call.reachedHandler { metrics.started(call.method) }
     metrics.ended(call.method, call.status, call.duration)
   }
 

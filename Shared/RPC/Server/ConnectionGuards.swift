@@ -23,8 +23,8 @@ struct ConnectionGuards {
     var openHeaderBlock: UInt64?
     /// Whether the socket takes no more.
     var isSocketFull: Bool
-    /// Writes to the socket so far.
-    var writes: UInt64
+    /// Bytes that the socket took so far.
+    var takenBytes: UInt64
   }
 
   private static let shortest = TimeAmount.milliseconds(5)
@@ -55,7 +55,7 @@ struct ConnectionGuards {
     ) {
       return "a header block is not complete in time"
     }
-    if socket.check(isOwed: sample.isSocketFull, progress: sample.writes, at: now) {
+    if socket.check(isOwed: sample.isSocketFull, progress: sample.takenBytes, at: now) {
       return "the client does not read from its socket"
     }
     return nil

@@ -6,6 +6,8 @@ public struct PlainHTTPRequest: Sendable {
   public let method: String
   /// The path with its query, as it was sent.
   public let path: String
+  /// The host that was asked for, as `:authority` or else `host` names it; empty without either.
+  public let authority: String
   /// The header fields in order, names in lower case, pseudo-headers left out.
   public let headers: [(name: String, value: String)]
   /// The body; at most `ServerConfiguration.httpBodyBytesMax` bytes.
@@ -92,7 +94,16 @@ final class PlainHTTPExchange: @unchecked Sendable {
     self.fields = fields
     self.isHalf = isHalf
     startedAt = connection.eventLoop.now
+    connection.requestBudget.add(fields.listSize)
     if isHalf { connection.halfRequestsChanged(by: 1) }
+  }
+
+  /// Begins to take the request, unless too much waits on the connection.
+  func start(isComplete: Bool) {
+    guard !connection.requestBudget.isExceeded else {
+      return respond(PlainHTTPResponse(status: 503))
+    }
+    if isComplete { receivedEnd() }
   }
 
   /// Answers 408 if the request began before `start` and is not complete.
@@ -126,6 +137,7 @@ final class PlainHTTPExchange: @unchecked Sendable {
     let request = PlainHTTPRequest(
       method: fields.first(":method") ?? "",
       path: fields.first(":path") ?? "",
+      authority: fields.first(":authority") ?? fields.first("host") ?? "",
       headers: fields.filter { !$0.name.hasPrefix(":") }.map { ($0.name, $0.value) },
       body: body,
       remoteAddress: connection.remoteAddress,
@@ -178,7 +190,7 @@ final class PlainHTTPExchange: @unchecked Sendable {
   private func end() {
     isOver = true
     becameWhole()
-    connection.requestBudget.add(-body.count)
+    connection.requestBudget.add(-body.count - fields.listSize)
     body = []
     task?.cancel()
     task = nil

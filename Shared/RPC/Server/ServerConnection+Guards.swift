@@ -7,11 +7,17 @@ extension ServerConnection {
     halfRequests += change
   }
 
+  /// Bytes that the socket has taken so far; clients that read little at a time come forward, too.
+  private var takenBytes: UInt64 {
+    let held = try? context?.channel.syncOptions?.getOption(.bufferedWritableBytes)
+    return writtenBytes &- UInt64(held ?? 0)
+  }
+
   private var sample: ConnectionGuards.Sample {
     ConnectionGuards.Sample(
       openHeaderBlock: session.openHeaderBlock,
       isSocketFull: context?.channel.isWritable == false,
-      writes: writes
+      takenBytes: takenBytes
     )
   }
 

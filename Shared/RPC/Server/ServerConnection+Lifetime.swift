@@ -38,8 +38,10 @@ extension ServerConnection {
   func cancelAll(reason: String = "the server is shutting down") {
     guard !isClosed else { return }
     phase = .closing
+    let error = RPCError(.unavailable, reason)
     for call in calls.values {
-      call.fail(RPCError(.unavailable, reason))
+      // A reset would say CANCELLED, which no client tries again; the end of the connection says UNAVAILABLE.
+      if session.pendingBytes(call.stream) > 0 { call.lost(error) } else { call.fail(error) }
     }
     for (_, exchange) in plain.sorted(by: { $0.key < $1.key }) { exchange.fail() }
     session.submitGoAway()

@@ -22,7 +22,7 @@ extension ServerConnection {
     )
     plain[stream] = exchange
     lifetime?.callBegan()
-    if endStream { exchange.receivedEnd() }
+    exchange.start(isComplete: endStream)
   }
 
   func plainEnded(_ stream: Int32) {

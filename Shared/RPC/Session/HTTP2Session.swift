@@ -216,6 +216,9 @@ final class HTTP2Session {
     nghttp2_session_consume_stream(handle, stream, bytes)
   }
 
+  /// Bytes that the objects of streams hold that are gone; for tests.
+  var spareBytes: Int { state.spareBytes }
+
   /// Bytes that wait to be sent on the stream; zero for one that is gone.
   func pendingBytes(_ stream: Int32) -> Int { state.streams[stream]?.pendingBytes ?? 0 }
 

@@ -29,6 +29,8 @@ final class HTTP2SessionState {
   @exclusivity(unchecked) private var idleFrames: TokenBucket
   private var earlyResets: TokenBucket
   private var pings: PingStrikes?
+  /// Whether HEADERS or DATA were sent since the peer's last PING.
+  @exclusivity(unchecked) private var hasSentSincePing = false
   @exclusivity(unchecked) var skippedStreams = SkippedStreams()
   /// The streams' windows when SETTINGS that are being received began.
   @exclusivity(unchecked) var windowsBefore: (initial: Int, widest: Int)?
@@ -37,6 +39,8 @@ final class HTTP2SessionState {
   /// Streams that are gone, whose objects the next ones use.
   @exclusivity(unchecked) private var spares: [HTTP2StreamState] = []
   private static let sparesMax = 128
+  /// What those hold.
+  var spareBytes: Int { spares.reduce(0) { $0 + $1.capacityBytes } }
   /// The DATA of the events that nobody took yet: one buffer for all.
   @exclusivity(unchecked) private var received: [UInt8] = []
   /// Where the events of that DATA are, and how long each one's is.
@@ -105,6 +109,7 @@ final class HTTP2SessionState {
       guard role == .server, frame.headers.cat == NGHTTP2_HCAT_REQUEST else { return }
       let stream = spares.popLast() ?? HTTP2StreamState(id, sendsBody: false, sentHead: false)
       stream.begin(id)
+      stream.openedAt = now
       stream.fields.reserveCapacity(Self.usualFields)
       streams[id] = stream
       windowUpdates.opened()
@@ -128,13 +133,19 @@ final class HTTP2SessionState {
     if headerBlockBytes > limits.maxHeaderListBytes * limits.headerBombFactor {
       violate("a header block that decompresses to too much")
     }
-    guard let stream = streams[id], !stream.isReset else { return }
-    stream.fieldsBytes += bytes
+    guard let stream = streams[id], !stream.isReset, !stream.fieldsOversized else { return }
+    guard stream.fieldsBytes + bytes <= limits.maxHeaderListBytes else {
+      stream.fieldsOversized = true
+      return
+    }
+    let field = headers.field(name, nameBytes, value, valueBytes)
+    // Bytes that are not UTF-8 take three each in a string.
+    stream.fieldsBytes += field.listSize
     guard stream.fieldsBytes <= limits.maxHeaderListBytes else {
       stream.fieldsOversized = true
       return
     }
-    stream.fields.append(headers.field(name, nameBytes, value, valueBytes))
+    stream.fields.append(field)
   }
 
   func data(_ handle: OpaquePointer, _ id: Int32, _ bytes: UnsafeBufferPointer<UInt8>) {
@@ -154,6 +165,9 @@ final class HTTP2SessionState {
   /// The largest buffer for DATA that is kept for the next.
   private static let receivedKeptBytes = 128 * 1_024
 
+  /// A stream that is reset later is no part of a flood: its client has waited, and so has the next stream.
+  private static let earlyResetNanoseconds: UInt64 = 1_000_000_000
+
   func received(_ frame: nghttp2_frame) {
     let id = frame.hd.stream_id
     let flags = UInt32(frame.hd.flags)
@@ -167,11 +181,14 @@ final class HTTP2SessionState {
         guard let stream = streams[id] else { return }
         stream.receivedEnd = true
         if !stream.isReset { add(.end(stream: id)) }
-      } else if frame.hd.length == 0 {
+      } else if frame.hd.length <= frame.data.padlen {
+        // Padding carries nothing either; nghttp2 counts its length byte in.
         charge(&idleFrames, "empty DATA frames")
       }
     case NGHTTP2_RST_STREAM.rawValue:
-      if role == .server, let stream = streams[id], !stream.sentHead {
+      if role == .server, let stream = streams[id], !stream.sentHead,
+        now < stream.openedAt &+ Self.earlyResetNanoseconds
+      {
         charge(&earlyResets, "resets of streams before their response")
       }
     case NGHTTP2_SETTINGS.rawValue:
@@ -182,7 +199,9 @@ final class HTTP2SessionState {
       if flags & NGHTTP2_FLAG_ACK.rawValue != 0 {
         add(.pong)
       } else {
-        charge(&idleFrames, "PING frames")
+        // Peers that estimate the bandwidth answer what they get with a PING (grpc-go, for each DATA frame).
+        if !hasSentSincePing { charge(&idleFrames, "PING frames") }
+        hasSentSincePing = false
         if pings?.ping(at: now, hasCalls: !streams.isEmpty) == false {
           violate(PingStrikes.debugData)
         }
@@ -251,7 +270,7 @@ final class HTTP2SessionState {
     guard let stream = streams.removeValue(forKey: id) else { return }
     heldBytes -= stream.heldBytes
     if role == .server, spares.count < Self.sparesMax {
-      stream.fields.removeAll(keepingCapacity: true)
+      stream.end()
       spares.append(stream)
     }
     if role == .client, !stream.headLeft { return add(.unsent(stream: id)) }
@@ -301,6 +320,7 @@ final class HTTP2SessionState {
     }
     guard type == NGHTTP2_HEADERS.rawValue || type == NGHTTP2_DATA.rawValue else { return }
     pings?.sentData()
+    hasSentSincePing = true
     if type == NGHTTP2_DATA.rawValue { windowUpdates.sentData() }
     guard
       UInt32(frame.hd.flags) & NGHTTP2_FLAG_END_STREAM.rawValue != 0,

@@ -3,6 +3,8 @@
 /// A session uses the objects of streams that are gone again: `begin` makes them as new.
 final class HTTP2StreamState: StreamOwned {
   @exclusivity(unchecked) private(set) var stream: Int32
+  /// When the peer opened it, in nanoseconds of the session's clock.
+  @exclusivity(unchecked) var openedAt: UInt64 = 0
   /// Fields of the header block being received.
   @exclusivity(unchecked) var fields: [HeaderField] = []
   @exclusivity(unchecked) var fieldsBytes = 0
@@ -61,6 +63,23 @@ final class HTTP2StreamState: StreamOwned {
     // What a large message took is not kept.
     outbound.removeAll(keepingCapacity: outbound.capacity <= Self.keptBytes)
   }
+
+  /// The most fields for which memory is kept.
+  private static let keptFields = 64
+
+  /// Lets go of what the stream held, but for a little memory that the next one needs.
+  func end() {
+    if fields.capacity > Self.keptFields {
+      fields = []
+    } else {
+      fields.removeAll(keepingCapacity: true)
+    }
+    ending = nil
+    dropOutbound()
+  }
+
+  /// Bytes of memory that it holds.
+  var capacityBytes: Int { outbound.capacity + fields.capacity * MemoryLayout<HeaderField>.stride }
 
   /// Bytes that wait to be sent.
   var pendingBytes: Int { outbound.count - outboundStart }

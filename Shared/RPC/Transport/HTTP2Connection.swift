@@ -39,8 +39,8 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
   @exclusivity(unchecked) private var isEnding = false
   private var lingerTimer: Scheduled<Void>?
   @exclusivity(unchecked) private var output = ByteBuffer()
-  /// Writes to the socket so far.
-  private(set) var writes: UInt64 = 0
+  /// Bytes handed to the socket's channel so far, which may hold some of them.
+  private(set) var writtenBytes: UInt64 = 0
 
   init(
     role: HTTP2Session.Role,
@@ -113,8 +113,15 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
     guard !isClosed, let context else { return }
     if closeReason == nil { closeReason = reason }
     flush()
-    isEnding = true
+    beginEnd()
     context.close(promise: nil)
+  }
+
+  /// From now on nothing is read or sent; TLS may take its time to close the socket.
+  private func beginEnd() {
+    guard !isEnding else { return }
+    isEnding = true
+    if !isClosed { connectionEnding() }
   }
 
   private func flush() {
@@ -122,14 +129,22 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
     guard !isFlushing, !isClosed, !isEnding, let context, context.channel.isActive else { return }
     isFlushing = true
     defer { isFlushing = false }
+    var turnEnd: NIODeadline?
     do throws(HTTP2SessionError) {
       while !isClosed, !isEnding, context.channel.isWritable {
+        // The clock is asked only where one write was not enough.
+        if let turnEnd, eventLoop.now > turnEnd {
+          isFlushScheduled = true
+          LoopTurns.of(eventLoop).later { self.flush() }
+          break
+        }
         output.clear()
         _ = try session.drain(upTo: Self.writeBytes) { output.writeBytes($0) }
         let isEmpty = output.readableBytes == 0
         if !isEmpty {
-          writes &+= 1
+          writtenBytes &+= UInt64(output.readableBytes)
           context.writeAndFlush(wrapOutboundOut(output), promise: nil)
+          if turnEnd == nil { turnEnd = eventLoop.now + LoopTurns.workMax }
         }
         // An event may have led to more to send, even one of a turn that sent nothing.
         let hasActed = processEvents()
@@ -137,7 +152,7 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
       }
     } catch {
       if closeReason == nil { closeReason = error.description }
-      isEnding = true
+      beginEnd()
       context.close(promise: nil)
       return
     }
@@ -158,11 +173,10 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
 
   /// Closes the connection of a session that has nothing left to do.
   private func end(_ context: ChannelHandlerContext) {
-    isEnding = true
     let error = session.sentError
     if let error, closeReason == nil { closeReason = session.violation ?? Self.reason(error) }
+    beginEnd()
     if error != nil, !lingersAfterError { return context.close(promise: nil) }
-    connectionEnding()
     // The session is through, the socket may not be: to close it now would drop what it has not
     // sent, and, if the peer still sends, even what the peer has not read.
     context.close(mode: .output, promise: nil)
@@ -265,7 +279,7 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
     if closeReason == nil { closeReason = "\(error)" }
-    isEnding = true
+    beginEnd()
     context.close(promise: nil)
   }
 

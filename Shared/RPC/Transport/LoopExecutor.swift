@@ -7,12 +7,16 @@ import NIOCore
 ///
 /// `@unchecked Sendable`: the variables are used on `eventLoop` alone.
 final class LoopExecutor: TaskExecutor, @unchecked Sendable {
-  /// Rounds of tasks that wake each other before the loop goes on with its sockets.
+  /// Rounds of tasks that wake each other before the loop goes on with other tasks.
   private static let roundsMax = 16
 
   private let eventLoop: any EventLoop
   /// Whether tasks that become ready wait in `ready` for `runReady`.
   @exclusivity(unchecked) private var isCollecting = false
+  /// Whether the loop was asked to call `runReady`.
+  @exclusivity(unchecked) private var isScheduled = false
+  /// Since when tasks have woken each other without an end.
+  @exclusivity(unchecked) private var busySince: NIODeadline?
   @exclusivity(unchecked) private var ready: [UnownedJob] = []
   /// Where `resume` finds the task that it woke.
   @exclusivity(unchecked) private var awaitsJob = false
@@ -30,11 +34,28 @@ final class LoopExecutor: TaskExecutor, @unchecked Sendable {
         resumed = job
         return
       }
-      if isCollecting { return ready.append(job) }
+      ready.append(job)
+      return isCollecting ? () : schedule()
     }
     eventLoop.execute {
       job.runSynchronously(on: self.asUnownedTaskExecutor())
     }
+  }
+
+  /// Asks the loop to run what is ready; after its sockets, when that has gone on for long.
+  private func schedule() {
+    guard !isScheduled else { return }
+    isScheduled = true
+    if let busySince, eventLoop.now - busySince > LoopTurns.workMax {
+      LoopTurns.of(eventLoop).later { self.runScheduled() }
+    } else {
+      eventLoop.execute { self.runScheduled() }
+    }
+  }
+
+  private func runScheduled() {
+    isScheduled = false
+    runReady()
   }
 
   /// Resumes a task of this executor and runs it until it suspends.
@@ -55,17 +76,18 @@ final class LoopExecutor: TaskExecutor, @unchecked Sendable {
 
   /// Runs the tasks that became ready since `collect`, and those that these make ready; on the loop.
   func runReady() {
+    isCollecting = true
     for _ in 0..<Self.roundsMax where !ready.isEmpty {
       let jobs = ready
       ready.removeAll(keepingCapacity: true)
       for job in jobs { job.runSynchronously(on: asUnownedTaskExecutor()) }
     }
     isCollecting = false
-    guard !ready.isEmpty else { return }
-    let rest = ready
-    ready.removeAll()
-    eventLoop.execute {
-      for job in rest { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
+    guard !ready.isEmpty else {
+      busySince = nil
+      return
     }
+    busySince = busySince ?? eventLoop.now
+    schedule()
   }
 }

@@ -9,8 +9,10 @@ import Synchronization
 /// `start` once, `shutdown` once.
 public final class RPCServer: Sendable {
   private enum Phase {
-    /// To `running` by `start`.
+    /// To `starting` by `start`.
     case created
+    /// To `running`, or back to `created` when the address cannot be bound to.
+    case starting
     /// To `ended` by `shutdown`.
     case running(Listeners)
     case ended
@@ -43,17 +45,31 @@ public final class RPCServer: Sendable {
   /// Throws UNAVAILABLE when the address cannot be bound to.
   public func start() async throws -> SocketAddress {
     let core = core
-    let listeners = try await Listeners.open(core.configuration, group: group) { channel in
-      channel.eventLoop.makeCompletedFuture { try Self.configure(channel, core: core) }
-    }
     let isFirst = phase.withLock { phase in
       guard case .created = phase else { return false }
+      phase = .starting
+      return true
+    }
+    guard isFirst else {
+      throw RPCError(.failedPrecondition, "the server was started or shut down before")
+    }
+    let listeners: Listeners
+    do throws(RPCError) {
+      listeners = try await Listeners.open(core.configuration, group: group) { channel in
+        channel.eventLoop.makeCompletedFuture { try Self.configure(channel, core: core) }
+      }
+    } catch {
+      phase.withLock { if case .starting = $0 { $0 = .created } }
+      throw error
+    }
+    let isRunning = phase.withLock { phase in
+      guard case .starting = phase else { return false }
       phase = .running(listeners)
       return true
     }
-    guard isFirst, let address = listeners.address else {
+    guard isRunning, let address = listeners.address else {
       await listeners.close()
-      throw RPCError(.failedPrecondition, "the server was started or shut down before")
+      throw RPCError(.cancelled, "the server was shut down while it started")
     }
     return address
   }
@@ -64,7 +80,7 @@ public final class RPCServer: Sendable {
     core: ServerCore,
     remoteAddress: String? = nil
   ) throws {
-    let host = channel.remoteAddress?.ipAddress
+    let host = channel.remoteAddress?.accountName
     try core.admit(host, at: channel.eventLoop.now)
     do {
       let connection = try ServerConnection(
@@ -88,14 +104,14 @@ public final class RPCServer: Sendable {
   /// Ends the server: accepts nothing new, announces the end to clients, lets calls finish for
   /// `grace`, then cancels the rest.
   ///
-  /// Returns when connections and handlers are gone.
+  /// Returns when connections and handlers are gone, at the latest 5 s after the grace.
   public func shutdown(grace: Duration) async {
     let last = phase.withLock { phase in
       defer { phase = .ended }
       return phase
     }
     switch last {
-    case .created: break  // It may have connections within the process.
+    case .created, .starting: break  // It may have connections within the process.
     case .running(let listeners): await listeners.close()
     case .ended: return
     }
@@ -115,6 +131,21 @@ public final class RPCServer: Sendable {
 }
 
 extension SocketAddress {
+  /// What limits by address know a client by: its IPv4 address, or the network of 64 bits that is its own in IPv6.
+  var accountName: String? {
+    guard case .ip(let bytes, _)? = ConnectionAddress(self), bytes.count == 16 else {
+      return ipAddress
+    }
+    // An IPv4 address on a socket for both (RFC 4291, 2.5.5.2).
+    if bytes.prefix(10).allSatisfy({ $0 == 0 }), bytes[10] == 0xff, bytes[11] == 0xff {
+      return bytes.suffix(4).map { String($0) }.joined(separator: ".")
+    }
+    let groups = stride(from: 0, to: 8, by: 2).map {
+      String(UInt16(bytes[$0]) << 8 | UInt16(bytes[$0 + 1]), radix: 16)
+    }
+    return groups.joined(separator: ":") + "::/64"
+  }
+
   /// `address:port`, without the family's name that `description` has.
   var addressAndPort: String {
     guard let ipAddress, let port else { return description }

@@ -11,7 +11,7 @@ public struct ServerConfiguration: Sendable {
   /// The port to bind to; 0 takes a free one.
   public var port: Int
   /// A socket of the Unix domain to bind to, instead of host and port; a file that is there is
-  /// replaced if it is a socket.
+  /// replaced if it is a socket. Who may connect is up to the process's umask and the folder.
   public var unixSocketPath: String?
   /// Sockets that accept connections, each with an event loop of its own (`SO_REUSEPORT`), at most
   /// one per loop of the group; 1: one socket, whose connections are spread over the loops.
@@ -26,7 +26,7 @@ public struct ServerConfiguration: Sendable {
   public var maxMetadataBytes = 64 * 1024
   /// Connections open at once; more are closed as they come.
   public var maxConnections = 4096
-  /// The same for each client address; nil for any number.
+  /// The same for each client address, of IPv6 for each network of 64 bits; nil for any number.
   public var maxConnectionsPerAddress: Int?
   /// Bounds of calls on all connections.
   public var callLimits = CallLimits()
@@ -69,7 +69,7 @@ public struct ServerConfiguration: Sendable {
   /// The time in which the single request of a unary or server-streaming call has to be complete,
   /// and the body of a request that is not gRPC's.
   public var requestTimeout: Duration = .seconds(120)
-  /// The longest time in which a client's socket takes nothing of what waits for it.
+  /// The longest time in which a client's socket takes nothing of what waits for it: not one byte.
   public var writeStallTimeout: Duration = .seconds(60)
   /// The longest time in which a client takes nothing of the responses that wait on a stream.
   ///
@@ -80,7 +80,7 @@ public struct ServerConfiguration: Sendable {
   public var httpHandler: PlainHTTPHandler?
   /// The largest body of such a request.
   public var httpBodyBytesMax = 64 * 1024
-  /// Resets of streams before their response that a client may send at once.
+  /// Resets of streams less than a second old and without a response that a client may send at once.
   public var earlyResetBurst = 1_000
   /// And the same per second in the long run.
   public var earlyResetsPerSecond = 100
@@ -107,14 +107,18 @@ public struct ServerConfiguration: Sendable {
   /// The bound of a connection's requests: at least one of the largest fits.
   var requestBytesMax: Int { max(maxBufferedBytes, maxMessageBytes + MessageFraming.prefixBytes) }
 
+  /// A window that takes a frame of the usual size (RFC 9113, 6.5.2).
+  private static let windowBytesMin = 16_384
+
   var sessionLimits: HTTP2SessionLimits {
     var limits = HTTP2SessionLimits()
-    limits.maxConcurrentStreams = maxConcurrentStreams
-    limits.maxHeaderListBytes = maxMetadataBytes
-    limits.streamWindowBytes = streamWindowBytes
-    limits.connectionWindowBytes = max(limits.connectionWindowBytes, streamWindowBytes)
-    limits.writeHighBytes = writeBufferBytes
-    limits.writeLowBytes = writeBufferBytes / 4
+    // What SETTINGS can say (RFC 9113, 6.5.2).
+    limits.maxConcurrentStreams = min(max(0, maxConcurrentStreams), Int(Int32.max))
+    limits.maxHeaderListBytes = min(max(1, maxMetadataBytes), Int(Int32.max))
+    limits.streamWindowBytes = min(max(Self.windowBytesMin, streamWindowBytes), Int(Int32.max))
+    limits.connectionWindowBytes = max(limits.connectionWindowBytes, limits.streamWindowBytes)
+    limits.writeHighBytes = max(1, writeBufferBytes)
+    limits.writeLowBytes = limits.writeHighBytes / 4
     limits.earlyResets = (Double(earlyResetBurst), Double(earlyResetsPerSecond))
     limits.pings = PingStrikes.Limits(
       interval: UInt64(max(0, minPingInterval.clampedNanoseconds)),
@@ -149,6 +153,12 @@ public struct ServerCallRecord: Sendable {
   public let status: StatusCode
   /// The time from its head to its status.
   public let duration: Duration
+  /// What it failed by; nil for OK.
+  public let error: RPCError?
+  /// Whether its handler was called: not so when the request was not complete.
+  public let reachedHandler: Bool
+  /// The client's address and port.
+  public let remoteAddress: String
 }
 
 /// A call that was answered with a status before it reached a handler; for metrics and logs.

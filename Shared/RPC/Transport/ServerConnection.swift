@@ -32,7 +32,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
   let callLimits: (windowBytes: Int, messageBytesMax: Int, writeBufferBytes: Int)
   /// The client's address and port.
   let remoteAddress: String
-  /// The client's address; nil for one within the process or of the Unix domain.
+  /// What limits by address know the client by; nil for one within the process or of the Unix domain.
   let remoteHost: String?
   /// Who the client is by its certificate, once TLS is agreed on.
   private(set) var peer: PeerIdentity?
@@ -83,9 +83,8 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     guards = ConnectionGuards(core.configuration.guardLimits)
     workers = CallWorkers(executor)
     let configuration = core.configuration
-    callLimits = (
-      configuration.streamWindowBytes, configuration.maxMessageBytes, configuration.writeBufferBytes
-    )
+    let limits = configuration.sessionLimits
+    callLimits = (limits.streamWindowBytes, configuration.maxMessageBytes, limits.writeHighBytes)
     lastRead = eventLoop.now
     requestBudget = ByteBudget(
       limit: core.configuration.requestBytesMax,
@@ -93,7 +92,7 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     )
     try super.init(
       role: .server,
-      limits: core.configuration.sessionLimits,
+      limits: limits,
       eventLoop: eventLoop
     )
   }
@@ -201,7 +200,10 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
       if let call = calls[stream] { call.receivedEnd() } else { plain[stream]?.receivedEnd() }
     case .closed(let stream, let code):
       plain.removeValue(forKey: stream)?.lost()
-      calls.removeValue(forKey: stream)?.lost(StatusWire.error(reset: code))
+      // Whatever code a client gives, it wants the call no longer.
+      calls.removeValue(forKey: stream)?.lost(
+        RPCError(.cancelled, "the client reset the stream: \(code)")
+      )
     case .writable(let stream): calls[stream]?.becameWritable()
     case .settings:
       guard case .handshake = phase else { return }
@@ -362,7 +364,8 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
     _ stream: Int32,
     method: MethodDescriptor,
     error: RPCError?,
-    since start: NIODeadline
+    since start: NIODeadline,
+    reachedHandler: Bool
   ) {
     calls.removeValue(forKey: stream)
     counts.ended(isSuccess: error == nil)
@@ -376,7 +379,10 @@ final class ServerConnection: HTTP2Connection, @unchecked Sendable {
       ServerCallRecord(
         method: method,
         status: error?.code ?? .ok,
-        duration: .nanoseconds((now - start).nanoseconds)
+        duration: .nanoseconds((now - start).nanoseconds),
+        error: error,
+        reachedHandler: reachedHandler,
+        remoteAddress: remoteAddress
       )
     )
   }

@@ -175,14 +175,14 @@ final class ServerCore: Sendable {
 
   /// Lets those go who wait for what does not end.
   func stopWaiting() {
-    let (waiters, handlers) = state.withLock { state in
+    let (waiters, handlers, connections) = state.withLock { state in
       defer { state.waiters = [] }
-      return (state.waiters, runningHandlers)
+      return (state.waiters, runningHandlers, state.connections.count)
     }
     guard !waiters.isEmpty else { return }
     logger.warning(
-      "handlers ignore their cancellation",
-      metadata: ["handlers": "\(handlers)"]
+      handlers > 0 ? "handlers ignore their cancellation" : "connections do not close",
+      metadata: ["handlers": "\(handlers)", "connections": "\(connections)"]
     )
     for waiter in waiters { waiter.resume() }
   }

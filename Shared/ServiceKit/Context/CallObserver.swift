@@ -16,7 +16,7 @@ struct CallObserver: ServerInterceptor {
   /// Watches every method of the router, and the calls that reach none.
   func install(in router: inout Router, _ configuration: inout ServerConfiguration) {
     router.intercept(self)
-    if let log { configuration.onCallRejected = log.rejected }
+    log?.observeEnds(&configuration)
     // The outermost: it counts what begins, and the status that went out.
     counter.install(in: &router, &configuration)
   }
@@ -36,12 +36,6 @@ struct CallObserver: ServerInterceptor {
         try await TraceContext.$current.withValue(request.trace, operation: handler)
         log?.ended(context, .ok, start.duration(to: clock.now), nil)
       } catch {
-        // An answer that is an error alone has no head, only trailers.
-        var trailing = context.trailingMetadata
-        if trailing.first(RequestContext.requestIDName) == nil {
-          trailing.add(request.requestID, for: RequestContext.requestIDName)
-          context.setTrailingMetadata(trailing)
-        }
         log?.ended(context, context.status(of: error), start.duration(to: clock.now), error)
         throw error
       }

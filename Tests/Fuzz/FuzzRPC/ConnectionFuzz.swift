@@ -117,6 +117,8 @@ enum ConnectionFuzz {
       for kind in Census.Kind.allCases where kind != .serverConnection {
         precondition(census[kind].alive == 0, "\(census[kind].alive) of kind \(kind) are left")
       }
+      precondition(core.requestBytes.usedBytes == 0, "bytes of requests are left")
+      precondition(core.unreadBytes.usedBytes == 0, "bytes of responses are left")
       precondition(
         census[.serverCall].made == ended.count,
         "\(census[.serverCall].made) calls began, \(ended.count) ended"

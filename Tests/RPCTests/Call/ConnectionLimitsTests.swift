@@ -68,6 +68,31 @@ import Testing
     }
   }
 
+  @Test(arguments: ["/test.Echo/Unary", "/test.Echo/Collect"])
+  func `metadata counts before any message comes`(path: String) async throws {
+    var configuration = ServerConfiguration()
+    configuration.maxBufferedBytes = 128 * 1024
+    configuration.maxMessageBytes = 64 * 1024
+    var service = EchoService()
+    service.collect = { _, _ in
+      await waitForCancellation(Signal())
+      return "late"
+    }
+    try await withServer(service, configuration) { server, port in
+      let large = HeaderField("large", String(repeating: "x", count: 50_000))
+      let events = try await RawPeer.exchange(
+        port: port,
+        requests: 5,
+        answered: 2,
+        Self.head(path) + [large],
+        end: false
+      )
+      #expect(statuses(events).prefix(2) == ["8", "8"])
+      await server.shutdown(grace: .zero)
+      #expect(server.core.requestBytes.usedBytes == 0)
+    }
+  }
+
   @Test func `requests that were read are forgotten`() async throws {
     var configuration = ServerConfiguration()
     configuration.maxBufferedBytes = 256 * 1024
@@ -273,8 +298,7 @@ private final class FullSocket: ChannelOutboundHandler, @unchecked Sendable {
       let (_, channel) = try await RawPeer.connect(port: port, speaks: false)
       try await channel.writeAndFlush(ByteBuffer(bytes: bytes))
       await ended.wait()
-      // The server may have been first.
-      try? await channel.close()
+      try await channel.close()
     }
   }
 }

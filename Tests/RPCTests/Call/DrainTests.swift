@@ -63,6 +63,27 @@ import Testing
     }
   }
 
+  @Test func `a call whose responses wait for their reader is UNAVAILABLE at the end, too`()
+    async throws
+  {
+    var service = EchoService()
+    let message = Bytes([UInt8](repeating: 7, count: 10_000))
+    service.expand = { _, _, responses in
+      while true { try await responses.write(message) }
+    }
+    try await withLoopback(service) { channel, server in
+      let responses: ResponseStream<Bytes> = try await channel.serverStreaming(
+        EchoMethods.expand,
+        Bytes("")
+      )
+      var iterator = responses.makeAsyncIterator()
+      _ = try await iterator.next()
+      await server.shutdown(grace: .zero)
+      let error = try await failure { while try await iterator.next() != nil {} }
+      #expect(error.code == .unavailable)
+    }
+  }
+
   @Test func `a server without calls ends at once`() async throws {
     try await withLoopback { channel, server in
       _ = try await channel.unary(EchoMethods.unary, Bytes("x")) as Bytes

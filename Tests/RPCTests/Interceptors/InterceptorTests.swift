@@ -1,4 +1,5 @@
 import Logging
+import NIOCore
 import Synchronization
 import Testing
 
@@ -58,6 +59,103 @@ import Testing
     _ metadata: Metadata = Metadata()
   ) async throws -> StatusCode {
     try await failure { try await call(channel, metadata) }.code
+  }
+
+  // MARK: Calls that reach no handler
+
+  /// Counts what it is told.
+  private final class Count: CallMetrics {
+    private let counts = Mutex((started: 0, statuses: [StatusCode]()))
+    let ended = Counter()
+
+    var value: (started: Int, statuses: [StatusCode]) { counts.withLock { $0 } }
+
+    func started(_ method: MethodDescriptor?) { counts.withLock { $0.started += 1 } }
+
+    func ended(_ method: MethodDescriptor?, _ status: StatusCode, _ duration: Duration?) {
+      counts.withLock { $0.statuses.append(status) }
+      ended.increment()
+    }
+  }
+
+  @Test func `a call that ends before its handler is counted and logged as the others are`()
+    async throws
+  {
+    let (log, count) = (LogCapture(), Count())
+    var (router, configuration) = (Router(), ServerConfiguration())
+    configuration.maxMessageBytes = 1_000
+    configuration.logger.logLevel = .critical
+    router.register(EchoService())
+    CallLog(log.logger).install(in: &router, &configuration)
+    CallCounter(count).install(in: &router, &configuration)
+    let server = RPCServer(router: router, configuration: configuration, group: testGroup)
+    let channel = server.inProcessChannel()
+    let large = Bytes([UInt8](repeating: 7, count: 1_001))
+    let error = try await failure { try await channel.unary(EchoMethods.unary, large) as Bytes }
+    #expect(error.code == .resourceExhausted)
+    let small: Bytes = try await channel.unary(EchoMethods.unary, Bytes("x"))
+    #expect(small == "x")
+    _ = await count.ended.wait(above: 1)
+    await channel.close()
+    await server.shutdown(grace: .zero)
+    #expect(count.value.started == 2)
+    #expect(count.value.statuses == [.resourceExhausted, .ok])
+    #expect(log.lines.count { $0.contains("method=/test.Echo/Unary") } == 2)
+    #expect(log.lines.first?.contains("status=RESOURCE_EXHAUSTED") == true, "\(log.lines)")
+  }
+
+  @Test func `a reset by the client is its wish to cancel, whatever code it gives`() async throws {
+    let count = Count()
+    var (router, configuration) = (Router(), ServerConfiguration())
+    configuration.logger.logLevel = .critical
+    router.register(EchoService())
+    CallCounter(count).install(in: &router, &configuration)
+    let server = RPCServer(router: router, configuration: configuration, group: testGroup)
+    let port = try #require(try await server.start().port)
+    let (peer, channel) = try await RawPeer.connect(port: port)
+    let fields = requestHead.map {
+      $0.name == ":path" ? HeaderField(":path", EchoMethods.chat.path) : $0
+    }
+    let codes = [HTTP2ErrorCode.noError, .internalError, .refusedStream]
+    await peer.perform(
+      { session in for _ in codes { _ = session.submitRequest(fields, endStream: false) } },
+      on: channel
+    )
+    await peer.perform(
+      { session in
+        for (index, code) in codes.enumerated() { session.reset(Int32(2 * index + 1), code) }
+      },
+      on: channel
+    )
+    _ = await count.ended.wait(above: 2)
+    try? await channel.close()
+    await server.shutdown(grace: .zero)
+    #expect(count.value.statuses == [.cancelled, .cancelled, .cancelled])
+  }
+
+  @Test func `what a handler says first is sent when it fails, too`() async throws {
+    var service = EchoService()
+    service.unary = { _, context in
+      var metadata = Metadata()
+      metadata.add("1", for: "request-id")
+      context.setInitialMetadata(metadata)
+      throw RPCError(.notFound, "no")
+    }
+    try await withServer(service) { _, port in
+      let events = try await RawPeer.exchange(
+        port: port,
+        requestHead.map { $0.name == ":path" ? HeaderField(":path", EchoMethods.unary.path) : $0 },
+        [0, 0, 0, 0, 0]
+      )
+      let fields = events.flatMap { event -> [HeaderField] in
+        switch event {
+        case .head(_, let fields, _, _), .trailers(_, let fields, _): fields
+        default: []
+        }
+      }
+      #expect(fields.first("request-id") == "1")
+      #expect(fields.first("grpc-status") == "5")
+    }
   }
 
   // MARK: Log

@@ -85,6 +85,9 @@ import Testing
     (RawFrame.settings, "too many SETTINGS frames"),
     (RawFrame(type: 2, stream: 1, payload: [0, 0, 0, 0, 9]), "too many PRIORITY frames"),
     (RawFrame.data(1, []), "too many empty DATA frames"),
+    // A byte that says how much padding follows: none.
+    (RawFrame(type: 0, flags: 8, stream: 1, payload: [0]), "too many empty DATA frames"),
+    (RawFrame(type: 0, flags: 8, stream: 1, payload: [2, 0, 0]), "too many empty DATA frames"),
     (RawFrame(type: 8, payload: [0, 0, 0, 1]), "too many WINDOW_UPDATE frames"),
     (RawFrame(type: 8, stream: 1, payload: [0, 0, 0, 1]), "too many WINDOW_UPDATE frames"),
   ])

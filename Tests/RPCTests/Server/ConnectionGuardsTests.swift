@@ -12,12 +12,12 @@ import Testing
   private static func sample(
     block: UInt64? = nil,
     isFull: Bool = false,
-    writes: UInt64 = 0
+    takenBytes: UInt64 = 0
   ) -> ConnectionGuards.Sample {
     ConnectionGuards.Sample(
       openHeaderBlock: block,
       isSocketFull: isFull,
-      writes: writes
+      takenBytes: takenBytes
     )
   }
 
@@ -48,7 +48,7 @@ import Testing
     var guards = ConnectionGuards(Self.limits)
     let answers = [0, 9, 10].map { second in
       guards.check(
-        Self.sample(block: 7, writes: UInt64(second)),
+        Self.sample(block: 7, takenBytes: UInt64(second)),
         at: Self.at(Int64(second))
       )
     }
@@ -64,7 +64,7 @@ import Testing
     #expect(answers == [nil, nil, "the client does not read from its socket"])
     guards = ConnectionGuards(Self.limits)
     answers = (0..<10).map {
-      guards.check(Self.sample(isFull: true, writes: UInt64($0)), at: Self.at($0 * 59))
+      guards.check(Self.sample(isFull: true, takenBytes: UInt64($0)), at: Self.at($0 * 59))
     }
     #expect(answers.allSatisfy { $0 == nil })
   }

@@ -89,4 +89,57 @@ import Testing
     await server.shutdown(grace: .zero)
     #expect(!FileManager.default.fileExists(atPath: path))
   }
+
+  @Test func `a server that ends leaves the socket of its successor alone`() async throws {
+    let path = FileManager.default.temporaryDirectory.appendingPathComponent(
+      "rpc-\(UInt32.random(in: 0 ... .max)).sock"
+    ).path
+    var configuration = ServerConfiguration()
+    configuration.unixSocketPath = path
+    configuration.logger.logLevel = .critical
+    var router = Router()
+    router.register(EchoService())
+    let first = RPCServer(router: router, configuration: configuration, group: testGroup)
+    _ = try await first.start()
+    let second = RPCServer(router: router, configuration: configuration, group: testGroup)
+    _ = try await second.start()
+    // What cannot start twice takes nothing away either.
+    let error = try await failure { try await second.start() }
+    #expect(error.code == .failedPrecondition)
+    await first.shutdown(grace: .zero)
+    let client = RPCChannel(target: try ChannelTarget(parsing: "unix:\(path)"), group: testGroup)
+    #expect(try await client.unary(EchoMethods.unary, Bytes("x")) == Bytes("x"))
+    await client.close()
+    await second.shutdown(grace: .zero)
+    #expect(!FileManager.default.fileExists(atPath: path))
+  }
+
+  @Test func `a client of IPv6 is known by its network`() throws {
+    let names = try [
+      "192.0.2.7", "2001:db8:1:2:3:4:5:6", "2001:db8:1:2:ffff::1", "::ffff:192.0.2.7", "::1",
+    ].map { try SocketAddress(ipAddress: $0, port: 1).accountName }
+    #expect(
+      names == [
+        "192.0.2.7", "2001:db8:1:2::/64", "2001:db8:1:2::/64", "192.0.2.7", "0:0:0:0::/64",
+      ]
+    )
+  }
+
+  @Test(arguments: [Int.max, 0, -1])
+  func `sizes that HTTP/2 cannot say are brought to what it can`(size: Int) async throws {
+    var configuration = ServerConfiguration()
+    configuration.streamWindowBytes = size
+    configuration.writeBufferBytes = size
+    if size > 0 { configuration.maxMetadataBytes = size }
+    if size > 0 { configuration.maxConcurrentStreams = size }
+    try await withLoopback(server: configuration) { channel, _ in
+      let responses: ResponseStream<Bytes> = try await channel.serverStreaming(
+        EchoMethods.expand,
+        Bytes("abc")
+      )
+      var text = ""
+      for try await response in responses { text += response.text }
+      #expect(text == "abc")
+    }
+  }
 }

@@ -63,6 +63,35 @@ import Testing
     }
   }
 
+  @Test func `the handler learns which host was asked for`() async throws {
+    var configuration = ServerConfiguration()
+    configuration.httpHandler = { PlainHTTPResponse(status: 200, text: $0.authority) }
+    try await withServer(EchoService(), configuration) { _, port in
+      var events = try await RawPeer.exchange(port: port, Self.head("GET"))
+      #expect(answer(events).body == "a")
+      let fields = Self.head("GET", [HeaderField("host", "b")]).filter { $0.name != ":authority" }
+      events = try await RawPeer.exchange(port: port, fields)
+      #expect(answer(events).body == "b")
+    }
+  }
+
+  @Test func `heads of requests count for what the connection may hold`() async throws {
+    var configuration = Self.configuration
+    configuration.maxBufferedBytes = 128 * 1024
+    configuration.maxMessageBytes = 64 * 1024
+    try await withServer(EchoService(), configuration) { _, port in
+      let large = HeaderField("large", String(repeating: "x", count: 50_000))
+      let events = try await RawPeer.exchange(
+        port: port,
+        requests: 5,
+        answered: 2,
+        Self.head("POST", [large]),
+        end: false
+      )
+      #expect(answer(events).status == "503")
+    }
+  }
+
   @Test func `HEAD gets the head of the answer alone`() async throws {
     try await withServer(EchoService(), Self.configuration) { _, port in
       let events = try await RawPeer.exchange(port: port, Self.head("HEAD"))

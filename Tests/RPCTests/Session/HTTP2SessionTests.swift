@@ -219,4 +219,85 @@ import Testing
     for case .data(stream, let bytes) in events { all += bytes }
     return String(decoding: all, as: UTF8.self)
   }
+
+  // MARK: Honest peers
+
+  @Test(arguments: [true, false])
+  func `a PING for each DATA frame, by which peers estimate the bandwidth, is no flood`(
+    clientPings: Bool
+  ) throws {
+    let pair = try SessionPair()
+    let stream = try #require(pair.client.submitRequest(requestHead, endStream: false))
+    try pair.pump()
+    pair.server.submitResponse(stream, responseHead, endStream: false)
+    for _ in 0..<5_000 {
+      let (pinging, sending) =
+        clientPings ? (pair.client, pair.server) : (pair.server, pair.client)
+      sending.send(stream, [1])
+      try pair.pump()
+      pinging.submitPing()
+      try pair.pump()
+    }
+    #expect(pair.client.violation == nil)
+    #expect(pair.server.violation == nil)
+  }
+
+  @Test func `calls that were given up after a while are no rapid resets`() throws {
+    var limits = HTTP2SessionLimits()
+    // It hardly fills again: this is not about the rate.
+    limits.earlyResets = (50, 0.001)
+    for (wait, isFlood) in [(1_200_000_000 as UInt64, false), (1_000, true)] {
+      let pair = try SessionPair(server: limits)
+      for _ in 0..<100 {
+        guard let stream = pair.client.submitRequest(requestHead, endStream: false) else { break }
+        try pair.pump()
+        pair.now += wait
+        pair.client.reset(stream, .cancel)
+        try pair.pump()
+        if pair.server.violation != nil { break }
+      }
+      #expect((pair.server.violation != nil) == isFlood)
+    }
+  }
+
+  @Test func `streams that are gone leave no memory behind`() throws {
+    let pair = try SessionPair()
+    let fields = requestHead + (0..<500).map { HeaderField("a\($0)", "b") }
+    for _ in 0..<20 {
+      let streams = try (0..<10).map { _ in
+        try #require(pair.client.submitRequest(fields, endStream: true))
+      }
+      try pair.pump()
+      for stream in streams {
+        pair.server.submitResponse(stream, responseHead, endStream: false)
+        pair.server.send(stream, [UInt8](repeating: 7, count: 1_000_000))
+        pair.client.reset(stream, .cancel)
+      }
+      try pair.pump()
+    }
+    #expect(pair.server.heldBytes == 0)
+    #expect(pair.server.spareBytes < 200_000)
+  }
+
+  @Test func `header fields count as what they take: bytes that are not UTF-8 for three each`()
+    throws
+  {
+    var limits = HTTP2SessionLimits()
+    limits.maxHeaderListBytes = 4_096
+    for (count, isOversized) in [(1_000, false), (2_000, true)] {
+      let server = try HTTP2Session(role: .server, limits: limits)
+      var call = RawFrame.call(1, end: true)
+      // A literal without indexing whose value is no UTF-8, but may stand in a field (RFC 9110, 5.5).
+      call.payload +=
+        [0, 1, 98, 127] + [UInt8((count - 127) & 127) | 128, UInt8((count - 127) >> 7)]
+      call.payload += [UInt8](repeating: 0xa9, count: count)
+      try server.receive(RawFrame.hello + call.bytes)
+      let heads = server.takeEvents().compactMap { event -> (size: Int, isOversized: Bool)? in
+        guard case .head(_, let fields, _, let isOversized) = event else { return nil }
+        return (fields.listSize, isOversized)
+      }
+      #expect(heads.map(\.isOversized) == [isOversized])
+      #expect(heads.allSatisfy { $0.size <= 4_096 })
+    }
+  }
 }
