@@ -39,6 +39,8 @@ final class ServerCall: ResponseMetadata, StreamPort, StreamOwned, @unchecked Se
   @exclusivity(unchecked) private var endError: RPCError?
   @exclusivity(unchecked) private var timer: Scheduled<Void>?
   @exclusivity(unchecked) private var hasSentHead = false
+  /// Whether the initial metadata cannot be sent.
+  @exclusivity(unchecked) private var isHeadRefused = false
   /// What the call counts for in the server's limits, until it and its handler are over.
   @exclusivity(unchecked) private var permit: CallPermit?
   @exclusivity(unchecked) private var isHandlerRunning = false
@@ -374,7 +376,7 @@ final class ServerCall: ResponseMetadata, StreamPort, StreamOwned, @unchecked Se
   private func respondStatus(_ error: RPCError?) {
     guard !connection.isClosed else { return }
     let session = connection.session
-    if !hasSentHead, !initial.isEmpty { sendHead() }
+    if !hasSentHead, !isHeadRefused, !initial.isEmpty { sendHead() }
     guard !isOver else { return }
     let trailing = self.trailing
     if error == nil, hasSentHead, trailing.isEmpty {
@@ -430,6 +432,7 @@ final class ServerCall: ResponseMetadata, StreamPort, StreamOwned, @unchecked Se
       hasSentHead = true
       connection.session.submitResponse(stream, fields, endStream: false)
     } catch {
+      isHeadRefused = true
       respondStatus(error)
     }
   }

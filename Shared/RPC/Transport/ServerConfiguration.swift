@@ -107,8 +107,8 @@ public struct ServerConfiguration: Sendable {
   /// The bound of a connection's requests: at least one of the largest fits.
   var requestBytesMax: Int { max(maxBufferedBytes, maxMessageBytes + MessageFraming.prefixBytes) }
 
-  /// A window that takes a frame of the usual size (RFC 9113, 6.5.2).
-  private static let windowBytesMin = 16_384
+  /// Smaller ones would cost more in WINDOW_UPDATE frames than in data.
+  private static let windowBytesMin = 1_000
 
   var sessionLimits: HTTP2SessionLimits {
     var limits = HTTP2SessionLimits()
