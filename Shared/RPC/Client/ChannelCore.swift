@@ -29,6 +29,8 @@ final class ChannelCore: @unchecked Sendable {
   private let target: ChannelTarget
   private var random: RandomSource
   private var resolver: NameResolver?
+  /// What the endpoints are, as it was told last.
+  private var lastList: [Endpoint]?
   private var table = EndpointTable()
   private var policy: any BalancingPolicy
   private var detector: OutlierDetector?
@@ -110,6 +112,9 @@ final class ChannelCore: @unchecked Sendable {
   }
 
   private func update(_ endpoints: [Endpoint]) {
+    // What was told before must not interrupt a policy that is about to connect.
+    guard endpoints != lastList else { return }
+    lastList = endpoints
     let (added, removed) = table.update(endpoints)
     for entry in added {
       subchannels[entry.id] = Subchannel(id: entry.id, endpoint: entry.endpoint, core: self)

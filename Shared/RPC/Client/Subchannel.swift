@@ -124,20 +124,26 @@ final class Subchannel: @unchecked Sendable {
     connectCount += 1
     let number = connectCount
     stateMayHaveChanged()
+    let timeout = TimeAmount(core.configuration.connectTimeout)
+    let deadline = eventLoop.now + timeout
     let attempt = Connector.Attempt(
       host: endpoint.host,
       port: endpoint.port,
       eventLoop: eventLoop,
-      timeout: TimeAmount(core.configuration.connectTimeout)
+      timeout: timeout
     ) { channel in
-      try self.configure(channel, number)
+      try self.configure(channel, number, deadline)
     }
     core.configuration.connector.connect(attempt).whenFailure { error in
       self.connectFailed("\(error)", number)
     }
   }
 
-  private func configure(_ channel: any Channel, _ number: Int) throws {
+  private func configure(
+    _ channel: any Channel,
+    _ number: Int,
+    _ deadline: NIODeadline
+  ) throws {
     if let tls = core.configuration.tlsContext {
       let name = core.configuration.tlsServerName ?? core.serverName
       // Server name indication takes names alone (RFC 6066, 3).
@@ -147,7 +153,7 @@ final class Subchannel: @unchecked Sendable {
       )
     }
     try channel.pipeline.syncOperations.addHandler(
-      ClientConnection(subchannel: self, number: number)
+      ClientConnection(subchannel: self, number: number, deadline: deadline)
     )
   }
 
@@ -254,11 +260,11 @@ final class Subchannel: @unchecked Sendable {
     for attempt in attempts where !attempt.isOver { core.admit(attempt) }
   }
 
-  /// Ends the connections with their last call, and the wait for the next attempt to connect.
+  /// Ends the connections with their last call.
+  ///
+  /// A back-off goes on: an endpoint that is wanted again before its end waits for it.
   func disconnect() {
     guard !isClosed else { return }
-    retryTimer?.cancel()
-    retryTimer = nil
     // A connection that is still being made is drained when it is ready.
     isConnecting = false
     let connections = ready

@@ -20,6 +20,8 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
   private var core: ChannelCore { subchannel.core }
   private var phase = Phase.handshake
   private var attempts: [Int32: ClientAttempt] = [:]
+  /// When it must be ready.
+  private let deadline: NIODeadline
   private var handshakeTimer: Scheduled<Void>?
   private var keepaliveTimer: Scheduled<Void>?
   private var lastRead: NIODeadline
@@ -31,7 +33,13 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
   /// Whether the handshake was finished.
   var wasReady: Bool { phase != .handshake }
 
-  init(subchannel: Subchannel, number: Int) throws(HTTP2SessionError) {
+  /// Creates a connection whose handshake must end before `deadline`.
+  init(
+    subchannel: Subchannel,
+    number: Int,
+    deadline: NIODeadline
+  ) throws(HTTP2SessionError) {
+    self.deadline = deadline
     self.subchannel = subchannel
     self.number = number
     census = subchannel.core.configuration.census?.enter(.clientConnection)
@@ -50,7 +58,7 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
     guard handshakeTimer == nil else { return }
     subchannel.connectionActive(self)
     guard !isClosed else { return }
-    handshakeTimer = eventLoop.scheduleTask(in: TimeAmount(core.configuration.connectTimeout)) {
+    handshakeTimer = eventLoop.scheduleTask(deadline: deadline) {
       guard case .handshake = self.phase else { return }
       self.close(reason: "the server did not finish its handshake in time")
     }

@@ -34,12 +34,14 @@ final class RawServer: ChannelInboundHandler, @unchecked Sendable {
     self.requests = requests
   }
 
-  /// Runs `body` with a channel to a server that answers with `answer`.
+  /// Runs `body` with a channel to a server that answers with `answer`; `target` makes what the
+  /// channel connects to of the server's port.
   static func with(
     _ answer: @escaping Answer,
     limits: HTTP2SessionLimits = HTTP2SessionLimits(),
     channel configuration: ChannelConfiguration = ChannelConfiguration(),
     unixPath: String? = nil,
+    target: (Int) -> String = { "127.0.0.1:\($0)" },
     _ body: (RPCChannel) async throws -> Void
   ) async throws {
     let requests = Counter()
@@ -59,7 +61,7 @@ final class RawServer: ChannelInboundHandler, @unchecked Sendable {
       }
     let port = listener.localAddress?.port ?? 0
     let channel = RPCChannel(
-      target: try ChannelTarget(parsing: unixPath.map { "unix:\($0)" } ?? "127.0.0.1:\(port)"),
+      target: try ChannelTarget(parsing: unixPath.map { "unix:\($0)" } ?? target(port)),
       configuration: configuration,
       group: testGroup
     )

@@ -90,12 +90,14 @@ final class NameResolver: @unchecked Sendable {
     arm()
   }
 
-  /// In the order of the addresses, each once.
+  /// In the order of the addresses, each once; sorted where the order does not matter, so that a
+  /// server of names that turns its list around tells nothing new.
   private func endpoints(_ addresses: [String]) -> [Endpoint] {
     let four = addresses.filter { !$0.contains(":") }
     let chosen = prefersOneFamily && !four.isEmpty ? four : addresses
     var known: Set<String> = []
-    return chosen.filter { known.insert($0).inserted }
+    let distinct = chosen.filter { known.insert($0).inserted }
+    return (prefersOneFamily ? distinct.sorted() : distinct)
       .map { Endpoint(host: $0, port: name.port) }
   }
 }
