@@ -75,10 +75,23 @@ struct BalancingPolicyTests {
     }
     #expect(driver.pick() == .fail)
     driver.set(2, .idle)
+    #expect(driver.pick() == .fail)
     driver.set(2, .connecting)
-    #expect(driver.pick() == .wait)
+    #expect(driver.pick() == .fail)
     driver.set(2, .ready)
     #expect(driver.pick() == .endpoint(2))
+  }
+
+  @Test func `pick_first waits for endpoints that are new or were not tried yet`() {
+    var driver = Driver(.pickFirst(), 2)
+    driver.set(0, .transientFailure)
+    #expect(driver.pick() == .wait)
+    driver.set(1, .transientFailure)
+    #expect(driver.pick() == .fail)
+    driver.update([Endpoint(host: "10.0.0.0", port: 80), Endpoint(host: "10.0.0.9", port: 80)])
+    #expect(driver.pick() == .wait)
+    driver.set(2, .transientFailure)
+    #expect(driver.pick() == .fail)
   }
 
   @Test func `pick_first searches anew when its connection is lost`() {

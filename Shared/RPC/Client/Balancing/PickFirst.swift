@@ -74,7 +74,8 @@ struct PickFirst: BalancingPolicy {
     _ random: inout some RandomNumberGenerator
   ) -> Pick {
     if let selected { return .endpoint(selected) }
-    return isSearching(table) ? .wait : .fail
+    // Once all have failed calls fail until one is ready ("sticky transient failure").
+    return order.contains { table[id: $0]?.hasFailed == false } ? .wait : .fail
   }
 
   /// Addresses of the two families in turn, so that a family without a route costs one delay
