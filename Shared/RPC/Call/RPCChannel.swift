@@ -213,18 +213,34 @@ public final class RPCChannel: Sendable {
   ) async throws(RPCError)
     -> UnaryResponse<O>
   {
-    guard let bytes = try await call.inbox.next(for: call) else {
-      throw RPCError(.internal, "the call ended with neither response nor error")
-    }
-    // The response counts once the status is there.
-    guard try await call.inbox.next(for: call) == nil else {
-      throw RPCError(.internal, "the call has two responses")
+    let bytes: ArraySlice<UInt8>
+    do throws(RPCError) {
+      bytes = try await onlyMessage(of: call)
+    } catch {
+      // A message that cannot be read says nothing of the call's end.
+      call.cancel()
+      throw error
     }
     return UnaryResponse(
       message: try O(response: bytes),
       initialMetadata: call.initialMetadata ?? Metadata(),
       trailingMetadata: call.trailingMetadata ?? Metadata()
     )
+  }
+}
+
+extension RPCChannel {
+  /// The response's bytes, once the status is there.
+  private static func onlyMessage(
+    of call: ClientCall
+  ) async throws(RPCError) -> ArraySlice<UInt8> {
+    guard let bytes = try await call.inbox.next(for: call) else {
+      throw RPCError(.internal, "the call ended with neither response nor error")
+    }
+    guard try await call.inbox.next(for: call) == nil else {
+      throw RPCError(.internal, "the call has two responses")
+    }
+    return bytes
   }
 }
 

@@ -1,3 +1,4 @@
+import NIOCore
 import Synchronization
 import Testing
 
@@ -114,6 +115,22 @@ import Testing
       #expect(answer == "ok")
     }
     #expect(encodings.withLock { $0 } == ["gzip", nil])
+  }
+
+  @Test func `a response that cannot be decompressed ends its call`() async throws {
+    try await RawServer.with { server, stream, _ in
+      let fields = [HeaderField("grpc-encoding", "gzip")]
+      server.session.submitResponse(stream, responseHead + fields, endStream: false)
+      server.session.send(stream, [1, 0, 0, 0, 3, 7, 7, 7])
+    } _: { channel in
+      let error = try await failure {
+        try await channel.unary(EchoMethods.unary, Bytes("x")) as Bytes
+      }
+      #expect(error.code == .internal)
+      let core = channel.lifetime.core
+      let counts = try await core.eventLoop.submit { core.counts() }.get()
+      #expect(counts == ChannelCore.Counts())
+    }
   }
 
   @Test func `compressed and plain responses are read`() async throws {
