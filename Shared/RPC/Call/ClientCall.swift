@@ -25,7 +25,8 @@ final class ClientCall: StreamPort, @unchecked Sendable {
   private let census: Census.Entry?
   private let userFields: [HeaderField]
   private let deadline: Deadline?
-  private let readyDeadline: Deadline?
+  /// How long an attempt that counts may wait for a stream.
+  private let readyTimeout: Duration?
   private let metadata = Mutex<(initial: Metadata?, trailing: Metadata?)>((nil, nil))
 
   /// The only subchannel that the call may use, if it is not up to the policy.
@@ -57,6 +58,8 @@ final class ClientCall: StreamPort, @unchecked Sendable {
   /// How the last attempt ended that was not committed.
   private var lastOutcome: AttemptOutcome?
   private var deadlineTimer: Scheduled<Void>?
+  /// Until when the last of them may.
+  private var readyDeadline: NIODeadline?
   private var readyTimer: Scheduled<Void>?
   private var repeatTimer: Scheduled<Void>?
   private var retryTimer: Scheduled<Void>?
@@ -86,7 +89,7 @@ final class ClientCall: StreamPort, @unchecked Sendable {
     let config = pinned == nil ? core.methodConfigs[method] : nil
     let own = Self.least(options.timeout, config?.timeout).map { Deadline.after($0, on: loop) }
     deadline = Self.least(own, Deadline.current)
-    readyDeadline = options.readyTimeout.map { .after($0, on: loop) }
+    readyTimeout = options.readyTimeout
     waitsForConnection =
       options.readyTimeout != nil || options.waitForReady ?? config?.waitForReady ?? false
     retry = RetryState(config?.repetition)
@@ -167,9 +170,11 @@ final class ClientCall: StreamPort, @unchecked Sendable {
   /// Makes the next attempt that counts.
   private func attemptNext() {
     guard !isOver, committed == nil else { return }
+    renewReadyDeadline()
     attempt(previous: retry.begin())
-    // Further ones do not wait for it to end when the call hedges.
-    if let delay = retry.hedgingDelay, retry.mayBegin(core.retryThrottle) {
+    // Further ones do not wait for it to end when the call hedges; if it has failed already, the
+    // timer for the next one runs.
+    if retryTimer == nil, let delay = retry.hedgingDelay, retry.mayBegin(core.retryThrottle) {
       attemptNext(after: delay)
     }
   }
@@ -192,11 +197,30 @@ final class ClientCall: StreamPort, @unchecked Sendable {
     let attempt = ClientAttempt(self, previous: previous)
     attempts.append(attempt)
     core.admit(attempt)
-    guard let readyDeadline, !isOver, !attempts.contains(where: \.isOpen) else { return }
+    boundWait()
+  }
+
+  private func renewReadyDeadline() {
+    readyDeadline = readyTimeout.map { eventLoop.now + TimeAmount($0) }
+  }
+
+  private var isWaiting: Bool { !attempts.isEmpty && !attempts.contains(where: \.isOpen) }
+
+  /// Ends the call if no attempt gets a stream in time.
+  private func boundWait() {
+    guard let readyDeadline, !isOver, isWaiting else { return }
     readyTimer?.cancel()
-    readyTimer = eventLoop.scheduleTask(deadline: readyDeadline.instant) {
-      if !self.attempts.contains(where: \.isOpen) { self.fail(self.core.noConnection()) }
+    readyTimer = eventLoop.scheduleTask(deadline: readyDeadline) {
+      if self.isWaiting { self.fail(self.notReady) }
     }
+  }
+
+  private var notReady: RPCError {
+    // One that has an endpoint waits for another call's end.
+    guard let endpoint = attempts.lazy.compactMap(\.endpoint).first else {
+      return core.noConnection()
+    }
+    return RPCError(.unavailable, "no free stream at \(endpoint): it takes no more calls at once")
   }
 
   /// How long an attempt may wait for its response to begin.
@@ -271,6 +295,7 @@ final class ClientCall: StreamPort, @unchecked Sendable {
     case .refused where !hasBeenRefused:
       // The server has not seen the call: it is safe to send it again (gRFC A6, "transparent").
       hasBeenRefused = true
+      renewReadyDeadline()
       let delay = core.configuration.random.number(in: Self.refusedDelay)
       return repeatAttempt(attempt, after: .milliseconds(delay))
     default: break
@@ -279,7 +304,7 @@ final class ClientCall: StreamPort, @unchecked Sendable {
     switch next(outcome, attempt.pushback) {
     case .settle: settle(outcome)
     case .again(let delay): attemptNext(after: delay)
-    case .wait: break
+    case .wait: boundWait()
     }
   }
 

@@ -96,8 +96,8 @@ public struct CallOptions: Sendable {
   public var timeout: Duration?
   /// Metadata for the server.
   public var metadata = Metadata()
-  /// How long to wait for a connection; without it, a call fails at once while there is none and
-  /// the last attempt to connect has failed.
+  /// How long to wait for a connection and a stream of it, for each attempt of a retry policy anew;
+  /// without it, a call fails at once while there is none and the last attempt to connect has failed.
   public var readyTimeout: Duration?
   /// How requests are compressed: those that become shorter by it, while the server has not said
   /// that it does not take the encoding.

@@ -253,6 +253,51 @@ import Testing
     }
   }
 
+  // MARK: The wait for a connection
+
+  @Test func `each retry may wait for a connection anew`() async throws {
+    let connections = Counter()
+    var configuration = Self.configuration(Self.retry(backoff: .milliseconds(1200)))
+    // The second connection is there after the first attempt's wait and within the second's.
+    configuration.random = RandomSource { 1 << 63 }
+    configuration.connector = Connector { attempt in
+      guard connections.increment() > 1 else { return Connector.tcp.connect(attempt) }
+      return attempt.eventLoop.scheduleTask(in: .milliseconds(1600)) {}.futureResult
+        .flatMap { Connector.tcp.connect(attempt) }
+    }
+    try await RawServer.with(
+      { server, stream, before in
+        if before == 0 { server.close() } else { server.session.answer(stream, "\(before)") }
+      },
+      channel: configuration
+    ) { channel in
+      let answer: Bytes = try await channel.unary(
+        EchoMethods.unary,
+        Bytes("x"),
+        options: CallOptions(readyTimeout: .seconds(1))
+      )
+      #expect(answer == "1")
+    }
+  }
+
+  @Test func `a call that waits for a free stream says so`() async throws {
+    var limits = HTTP2SessionLimits()
+    limits.maxConcurrentStreams = 1
+    let arrived = Signal()
+    try await RawServer.with({ _, _, _ in arrived.set() }, limits: limits) { channel in
+      let running = Task { try await failure { try await call(channel) } }
+      await arrived.wait()
+      let options = CallOptions(readyTimeout: .milliseconds(20))
+      let error = try await failure {
+        try await channel.unary(EchoMethods.unary, Bytes("x"), options: options) as Bytes
+      }
+      #expect(error.code == .unavailable)
+      #expect(error.message.contains("no free stream"))
+      running.cancel()
+      _ = try await running.value
+    }
+  }
+
   // MARK: Streams that no server has seen
 
   @Test func `a stream above a goaway's last id is made again on a new connection`() async throws {
@@ -319,6 +364,28 @@ import Testing
       let answer = try await call(channel)
       #expect(answer == "2")
     }
+  }
+
+  @Test func `attempts of a hedged call that fail at once do not wait for each other`() async throws
+  {
+    var configuration = Self.configuration(Self.hedge(delay: .seconds(3600)))
+    configuration.backoffInitial = .seconds(3600)
+    configuration.backoffMax = .seconds(3600)
+    let channel = RPCChannel(
+      host: "127.0.0.1",
+      port: 1,
+      configuration: configuration,
+      group: testGroup
+    )
+    let options = CallOptions(timeout: .seconds(20), waitForReady: false)
+    for _ in 0..<2 {
+      // From the second call on the channel has no connection before the call begins.
+      let error = try await failure {
+        try await channel.unary(EchoMethods.unary, Bytes("x"), options: options) as Bytes
+      }
+      #expect(error.code == .unavailable)
+    }
+    await channel.close()
   }
 
   @Test func `no attempt of a hedged call outlives it`() async throws {
