@@ -14,6 +14,9 @@ public struct EndpointLookup: Sendable {
   public var addresses: @Sendable (_ name: String) async throws(RPCError) -> [String]
   /// The text of a file.
   public var text: @Sendable (_ path: String) async throws(RPCError) -> String
+  /// How long a name may take: more than the five seconds after which the system's resolver asks the
+  /// second of its servers.
+  var timeMax: Duration = .seconds(6)
 
   /// Creates a lookup.
   public init(
@@ -27,12 +30,12 @@ public struct EndpointLookup: Sendable {
   /// `getaddrinfo` and `read`, on threads of their own.
   public static let system = EndpointLookup(
     addresses: { name throws(RPCError) in
-      try await Self.blocking("look up \(name)") { () throws(RPCError) in
+      try await Self.blocking("look up \(name)", on: lookupThreads) { () throws(RPCError) in
         try Self.systemAddresses(of: name)
       }
     },
     text: { path throws(RPCError) in
-      try await Self.blocking("read \(path)") { () throws(RPCError) in
+      try await Self.blocking("read \(path)", on: .singleton) { () throws(RPCError) in
         try Self.systemText(of: path)
       }
     }
@@ -108,7 +111,7 @@ public struct EndpointLookup: Sendable {
   /// A name has its IPv4 addresses or, without any, its IPv6 ones: a server that listens on both is one replica.
   private func resolved(_ endpoint: Endpoint) async -> Result<Set<Endpoint>, RPCError> {
     do throws(RPCError) {
-      let all = try await addresses(endpoint.host)
+      let all = try await boundedAddresses(of: endpoint.host)
       let old = all.filter { !$0.contains(":") }
       return .success(
         Set((old.isEmpty ? all : old).map { Endpoint(host: $0, port: endpoint.port) })
@@ -116,6 +119,30 @@ public struct EndpointLookup: Sendable {
     } catch {
       return .failure(error)
     }
+  }
+
+  /// The addresses of a name.
+  ///
+  /// Throws UNAVAILABLE if they take longer than ``timeMax``, whatever becomes of the look-up.
+  func boundedAddresses(of name: String) async throws(RPCError) -> [String] {
+    let (addresses, timeMax) = (addresses, timeMax)
+    let answer = FirstAnswer<[String]>()
+    // In a task of its own, as it may be deaf to its cancellation.
+    let look = Task {
+      do throws(RPCError) {
+        answer.give(.success(try await addresses(name)))
+      } catch {
+        answer.give(.failure(error))
+      }
+    }
+    let timer = MultiThreadedEventLoopGroup.singleton.any().scheduleTask(in: TimeAmount(timeMax)) {
+      answer.give(.failure(RPCError(.unavailable, "look up \(name): no answer in \(timeMax)")))
+    }
+    defer {
+      timer.cancel()
+      look.cancel()
+    }
+    return try await answer.value(orCancelled: .cancelledLookup("look up \(name)"))
   }
 
   /// Whether the host is an address rather than a name.
@@ -134,29 +161,32 @@ struct ResolvedNames: Sendable {
 // MARK: - The system
 
 extension EndpointLookup {
+  /// For `getaddrinfo` alone: names that hang must not keep files and certificates back.
+  private static let lookupThreads = {
+    let threads = NIOThreadPool(numberOfThreads: 16)
+    threads.start()
+    return threads
+  }()
+
   /// Runs what blocks on a thread for such work; a cancelled task does not wait for it.
   private static func blocking<Value: Sendable>(
     _ what: String,
+    on threads: NIOThreadPool,
     _ body: @escaping @Sendable () throws(RPCError) -> Value
   ) async throws(RPCError) -> Value {
-    let answer = BlockingAnswer<Value>()
-    return try await withTaskCancellationHandler {
-      await withCheckedContinuation { continuation in
-        answer.wait(continuation)
-        // The handler below has run already if the task was cancelled before.
-        if Task.isCancelled { answer.give(.failure(.cancelledLookup(what))) }
-        NIOThreadPool.singleton.submit { state in
-          guard case .active = state else { return answer.give(.failure(.cancelledLookup(what))) }
-          do throws(RPCError) {
-            answer.give(.success(try body()))
-          } catch {
-            answer.give(.failure(error))
-          }
-        }
+    let answer = FirstAnswer<Value>()
+    threads.submit { state in
+      // Nobody may wait any more when its turn comes.
+      guard case .active = state, !answer.isGiven else {
+        return answer.give(.failure(.cancelledLookup(what)))
       }
-    } onCancel: {
-      answer.give(.failure(.cancelledLookup(what)))
-    }.get()
+      do throws(RPCError) {
+        answer.give(.success(try body()))
+      } catch {
+        answer.give(.failure(error))
+      }
+    }
+    return try await answer.value(orCancelled: .cancelledLookup(what))
   }
 
   private static func systemAddresses(of name: String) throws(RPCError) -> [String] {
@@ -217,20 +247,42 @@ extension EndpointLookup {
   }
 }
 
-/// Resumes a waiter with the first of several answers.
-private final class BlockingAnswer<Value: Sendable>: Sendable {
-  private let waiter = Mutex<CheckedContinuation<Result<Value, RPCError>, Never>?>(nil)
-
-  func wait(_ continuation: CheckedContinuation<Result<Value, RPCError>, Never>) {
-    waiter.withLock { $0 = continuation }
+/// The first of several answers, for one task that waits for it.
+private final class FirstAnswer<Value: Sendable>: Sendable {
+  private struct State {
+    var result: Result<Value, RPCError>?
+    var waiter: CheckedContinuation<Result<Value, RPCError>, Never>?
   }
 
+  private let state = Mutex(State())
+
+  var isGiven: Bool { state.withLock { $0.result != nil } }
+
+  /// Without effect after the first.
   func give(_ result: Result<Value, RPCError>) {
-    let waiter = waiter.withLock { waiter in
-      defer { waiter = nil }
-      return waiter
+    typealias Waiter = CheckedContinuation<Result<Value, RPCError>, Never>
+    let waiter = state.withLock { state -> Waiter? in
+      guard state.result == nil else { return nil }
+      state.result = result
+      defer { state.waiter = nil }
+      return state.waiter
     }
     waiter?.resume(returning: result)
+  }
+
+  /// The answer; `cancelled` is one when the task is.
+  func value(orCancelled cancelled: RPCError) async throws(RPCError) -> Value {
+    try await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        let result = state.withLock { state in
+          if state.result == nil { state.waiter = continuation }
+          return state.result
+        }
+        if let result { continuation.resume(returning: result) }
+      }
+    } onCancel: {
+      give(.failure(cancelled))
+    }.get()
   }
 }
 

@@ -107,6 +107,30 @@ extension EndpointLookup {
     #expect(state.withLock { $0.asked } == asked && names.failure == nil)
   }
 
+  @Test func `a name whose look-up never ends keeps no other back`() async throws {
+    var lookup = Self.nobody
+    lookup.timeMax = .milliseconds(50)
+    lookup.text = { _ throws(RPCError) in "a:1\nb:2\n" }
+    lookup.addresses = { name throws(RPCError) in
+      // Deaf to its cancellation, as the system's resolver is.
+      if name == "a" { await withUnsafeContinuation { (_: UnsafeContinuation<Void, Never>) in } }
+      return ["10.0.0.2"]
+    }
+    var names = ResolvedNames()
+    var endpoints: [Endpoint] = []
+    // On a busy machine the other may be late, too.
+    while endpoints.isEmpty {
+      try Task.checkCancellation()
+      endpoints = (try? await lookup.endpoints(of: .file("list"), names: &names)) ?? []
+    }
+    #expect(endpoints.map(\.description) == ["10.0.0.2:2"])
+    #expect(names.failure?.message.hasPrefix("look up a: ") == true)
+    let error = try await failure {
+      try await lookup.endpoints(of: .endpoint(Endpoint(host: "a", port: 1)))
+    }
+    #expect(error.code == .unavailable)
+  }
+
   @Test func `the system reads files of a bounded size and knows this machine`() async throws {
     let path = FileManager.default.temporaryDirectory
       .appendingPathComponent("endpoints-\(UUID().uuidString)").path

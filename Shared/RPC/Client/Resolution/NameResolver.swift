@@ -67,7 +67,7 @@ final class NameResolver: @unchecked Sendable {
     task = Task {
       let result: Result<[String], RPCError>
       do throws(RPCError) {
-        result = .success(try await lookup.addresses(host))
+        result = .success(try await lookup.boundedAddresses(of: host))
       } catch {
         result = .failure(error)
       }
