@@ -94,11 +94,12 @@ final class ClientCall: StreamPort, @unchecked Sendable {
       options.readyTimeout != nil || options.waitForReady ?? config?.waitForReady ?? false
     retry = RetryState(config?.repetition)
     encoding = core.encodings.allowed(options.compression)
+    let limits = core.configuration.sessionLimits
     inbox = MessageInbox(
-      windowBytes: core.configuration.streamWindowBytes,
+      windowBytes: limits.streamWindowBytes,
       maxMessageBytes: core.configuration.maxMessageBytes
     )
-    outbox = MessageOutbox(highBytes: core.configuration.writeBufferBytes)
+    outbox = MessageOutbox(highBytes: limits.writeHighBytes)
     replay = ReplayBuffer(limit: core.configuration.retryBufferBytes)
   }
 

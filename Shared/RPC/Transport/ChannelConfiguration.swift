@@ -4,7 +4,7 @@ public import NIOSSL
 
 /// How a client connects and what it lets the server do.
 ///
-/// Sizes in bytes.
+/// Sizes in bytes; one that HTTP/2 does not know counts as the nearest that it does.
 public struct ChannelConfiguration: Sendable {
   /// TLS, which must offer `h2` by ALPN; nil for plain text with prior knowledge.
   public var tls: NIOSSLContext?
@@ -35,7 +35,8 @@ public struct ChannelConfiguration: Sendable {
   public var backoffInitial: Duration = .milliseconds(100)
   /// The longest wait between two attempts; every wait varies by a fifth at random.
   public var backoffMax: Duration = .seconds(5)
-  /// The time without any byte, while calls run, after which the server is asked for a life sign.
+  /// The time without any byte, while calls run, after which the server is asked for a life sign;
+  /// zero or less: never.
   public var keepaliveInterval: Duration = .seconds(300)
   /// Whether it is asked while no call runs, too; many servers count that as abuse.
   public var keepaliveWithoutCalls = false
@@ -77,13 +78,16 @@ public struct ChannelConfiguration: Sendable {
   /// TLS for the next connection.
   var tlsContext: NIOSSLContext? { tlsReloader?.context ?? tls }
 
+  /// The nearest size that a window or a list of HTTP/2 may have.
+  private static func clamp(_ bytes: Int) -> Int { min(max(bytes, 1), Int(Int32.max)) }
+
   var sessionLimits: HTTP2SessionLimits {
     var limits = HTTP2SessionLimits()
-    limits.maxHeaderListBytes = maxMetadataBytes
-    limits.streamWindowBytes = streamWindowBytes
-    limits.connectionWindowBytes = max(limits.connectionWindowBytes, streamWindowBytes)
-    limits.writeHighBytes = writeBufferBytes
-    limits.writeLowBytes = writeBufferBytes / 4
+    limits.maxHeaderListBytes = Self.clamp(maxMetadataBytes)
+    limits.streamWindowBytes = Self.clamp(streamWindowBytes)
+    limits.connectionWindowBytes = max(limits.connectionWindowBytes, limits.streamWindowBytes)
+    limits.writeHighBytes = Self.clamp(writeBufferBytes)
+    limits.writeLowBytes = limits.writeHighBytes / 4
     return limits
   }
 }

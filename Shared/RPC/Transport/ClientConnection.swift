@@ -13,6 +13,9 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
     case draining
   }
 
+  /// What shorter intervals count as: a timer that is due at once would never let the loop rest.
+  private static let keepaliveMin = TimeAmount.milliseconds(1)
+
   /// Which of its subchannel's attempts to connect it is.
   let number: Int
   private let subchannel: Subchannel
@@ -114,7 +117,8 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
   }
 
   private func startKeepalive() {
-    let interval = core.keepaliveInterval
+    guard core.keepaliveInterval > .zero else { return }
+    let interval = max(core.keepaliveInterval, Self.keepaliveMin)
     let silentSince = attempts.isEmpty ? eventLoop.now : lastRead
     keepaliveTimer = eventLoop.scheduleTask(deadline: silentSince + interval) {
       guard !self.isClosed else { return }

@@ -71,6 +71,43 @@ import Testing
     }
   }
 
+  @Test func `without a keepalive interval no server is asked for life signs`() async throws {
+    let (started, gate) = (Signal(), Signal())
+    var service = EchoService()
+    service.unary = { request, _ in
+      started.set()
+      await gate.wait()
+      return request
+    }
+    var configuration = ChannelConfiguration()
+    configuration.keepaliveInterval = .zero
+    try await withLoopback(service, channel: configuration) { channel, _ in
+      let running = Task { try await call(channel) }
+      await started.wait()
+      // A timer that is due at once runs in one of these turns of the loop.
+      for _ in 0..<50 { _ = await channel.status() }
+      let connections = await channel.status().endpoints.flatMap(\.connections)
+      #expect(connections.map(\.keepalivesSent) == [0])
+      gate.set()
+      _ = try await running.value
+    }
+  }
+
+  @Test(arguments: [Int.min, -1, 0, 1, .max])
+  func `sizes beyond what HTTP/2 knows are the nearest that it does`(size: Int) async throws {
+    var configuration = ChannelConfiguration()
+    configuration.streamWindowBytes = size
+    configuration.writeBufferBytes = size
+    configuration.maxMetadataBytes = max(size, 64 * 1024)
+    try await withLoopback(channel: configuration) { channel, _ in
+      let answer: Bytes = try await channel.clientStreaming(EchoMethods.collect) {
+        (requests: RequestWriter<Bytes>) in
+        for byte in UInt8(0)..<10 { try await requests.write(Bytes([byte])) }
+      }
+      #expect(answer.bytes == Array(0..<10))
+    }
+  }
+
   @Test func `a channel tells what it is about`() async throws {
     let (started, gate) = (Signal(), Signal())
     var service = EchoService()
