@@ -45,21 +45,9 @@ final class HealthWatch: @unchecked Sendable {
     let core = subchannel.core
     var backoff = Backoff(initial: Self.backoff.initial, max: Self.backoff.max)
     while !Task.isCancelled {
+      var hasAnswered = false
       do throws(RPCError) {
-        let call = try ClientCall(
-          core: core,
-          method: Self.method,
-          options: CallOptions(),
-          pinnedTo: subchannel
-        )
-        call.outbox.stage(try MessageFraming.frame(HealthRequest(service: service)))
-        call.outbox.end()
-        call.start()
-        while let bytes = try await call.inbox.next(for: call) {
-          backoff.reset()
-          report(try HealthReply(response: bytes).isServing ? .ready : .transientFailure)
-        }
-        report(.transientFailure)
+        try await ask(&hasAnswered)
       } catch {
         guard error.code != .unimplemented else {
           core.configuration.logger.warning(
@@ -68,10 +56,34 @@ final class HealthWatch: @unchecked Sendable {
           )
           return report(.ready)
         }
-        report(.transientFailure)
       }
+      // What the server said last counts until it is asked anew.
+      if hasAnswered {
+        backoff.reset()
+        continue
+      }
+      report(.transientFailure)
       let delay = backoff.delay(core.configuration.random)
       try? await Task.sleep(for: .nanoseconds(delay.nanoseconds))
+    }
+  }
+
+  /// One call, until the server ends it: reports what it answers.
+  private func ask(_ hasAnswered: inout Bool) async throws(RPCError) {
+    let call = try ClientCall(
+      core: subchannel.core,
+      method: Self.method,
+      options: CallOptions(),
+      pinnedTo: subchannel
+    )
+    // It still runs when an answer makes no sense.
+    defer { call.cancel() }
+    call.outbox.stage(try MessageFraming.frame(HealthRequest(service: service)))
+    call.outbox.end()
+    call.start()
+    while let bytes = try await call.inbox.next(for: call) {
+      report(try HealthReply(response: bytes).isServing ? .ready : .transientFailure)
+      hasAnswered = true
     }
   }
 

@@ -109,6 +109,44 @@ import Testing
     }
   }
 
+  @Test func `a watch that ends after an answer is begun anew, and the answer counts meanwhile`()
+    async throws
+  {
+    let rounds = Counter()
+    var service = EchoService()
+    service.unary = { _, _ in "ok" }
+    var router = Router()
+    router.register(service)
+    router.serverStreaming(
+      MethodDescriptor(service: "grpc.health.v1.Health", method: "Watch", kind: .serverStreaming)
+    ) { (_: Bytes, _, responses: ResponseWriter<Bytes>) in
+      guard rounds.increment() == 1 else { return await waitForCancellation(Signal()) }
+      try await responses.write(Bytes([0x08, 1]))
+    }
+    let server = RPCServer(
+      router: router,
+      configuration: ServerConfiguration(port: 0),
+      group: testGroup
+    )
+    let port = try #require(try await server.start().port)
+    var configuration = ChannelConfiguration()
+    configuration.serviceConfig.loadBalancing = .roundRobin
+    configuration.serviceConfig.healthCheckService = "e"
+    let channel = RPCChannel(
+      host: "127.0.0.1",
+      port: port,
+      configuration: configuration,
+      group: testGroup
+    )
+    let first = try await call(channel)
+    #expect(first == "ok")
+    _ = await rounds.wait(above: 1)
+    let answer = try? await call(channel, waits: false)
+    #expect(answer == "ok")
+    await channel.close()
+    await server.shutdown(grace: .zero)
+  }
+
   @Test func `a server without the health service serves`() async throws {
     try await with([Server("0", serves: nil)]) { channel in
       let answer = try await call(channel)
