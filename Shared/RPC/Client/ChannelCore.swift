@@ -11,8 +11,6 @@ import NIOCore
 final class ChannelCore: @unchecked Sendable {
   /// The `:authority` of every call.
   let authority: String
-  /// The name to check certificates against.
-  let serverName: String
   let configuration: ChannelConfiguration
   let encodings = ServerEncodings()
   let eventLoop: any EventLoop
@@ -26,7 +24,7 @@ final class ChannelCore: @unchecked Sendable {
   private(set) var keepaliveInterval: TimeAmount
 
   let entityID = EntityID.next()
-  private let target: ChannelTarget
+  let target: ChannelTarget
   private var random: RandomSource
   private var resolver: NameResolver?
   /// What the endpoints are, as it was told last.
@@ -59,7 +57,6 @@ final class ChannelCore: @unchecked Sendable {
   init(target: ChannelTarget, configuration: ChannelConfiguration, eventLoop: any EventLoop) {
     self.target = target
     authority = configuration.authority ?? target.authority
-    serverName = target.serverName
     self.configuration = configuration
     self.eventLoop = eventLoop
     random = configuration.random

@@ -145,7 +145,7 @@ final class Subchannel: @unchecked Sendable {
     _ deadline: NIODeadline
   ) throws {
     if let tls = core.configuration.tlsContext {
-      let name = core.configuration.tlsServerName ?? core.serverName
+      let name = core.configuration.tlsServerName ?? core.target.serverName(of: endpoint)
       // Server name indication takes names alone (RFC 6066, 3).
       let isAddress = EndpointLookup.isAddress(name)
       try channel.pipeline.syncOperations.addHandler(

@@ -10,7 +10,8 @@ public struct ChannelConfiguration: Sendable {
   public var tls: NIOSSLContext?
   /// TLS from files that may change, the client's own certificate among them; goes before `tls`.
   public var tlsReloader: TLSReloader?
-  /// The name to check the server's certificate against; the host when nil.
+  /// The name to check servers' certificates against; when nil, the name that was looked up, or the
+  /// host of each endpoint that the target lists.
   public var tlsServerName: String?
   /// The largest message received.
   public var maxMessageBytes = 4 * 1024 * 1024

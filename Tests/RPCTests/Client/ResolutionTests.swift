@@ -41,6 +41,22 @@ struct ResolutionTests {
     #expect(try ChannelTarget(parsing: "unix:/a").authority == "localhost")
   }
 
+  @Test func `a host and its port make an authority with brackets where they belong`() {
+    #expect(ChannelTarget(host: "::1", port: 1).authority == "[::1]:1")
+    #expect(ChannelTarget(host: "a", port: 1).authority == "a:1")
+  }
+
+  @Test func `certificates of a list are checked against their own names`() throws {
+    func names(_ text: String, _ endpoints: [Endpoint]) throws -> [String] {
+      let target = try ChannelTarget(parsing: text)
+      return endpoints.map(target.serverName(of:))
+    }
+    let (a, b) = (Endpoint(host: "a", port: 1), Endpoint(host: "b", port: 1))
+    #expect(try names("static:a:1,b:1", [a, b]) == ["a", "b"])
+    #expect(try names("example:80", [Endpoint(host: "10.0.0.1", port: 80)]) == ["example"])
+    #expect(try names("unix:/a", [Endpoint(unixPath: "/a")]) == ["localhost"])
+  }
+
   @Test(arguments: [
     "", "example", "example:0", "example:99999", "ipv4:", "ipv4:[::1]:80", "ipv6:1.2.3.4:80",
     "ipv4:1.2.3.4:5,", "ipv4:name:80", "unix:", "dns://8.8.8.8/example:80", "dns:///",

@@ -18,7 +18,7 @@ public struct ChannelTarget: Sendable, Hashable, CustomStringConvertible {
   let kind: Kind
   /// The `:authority` of the calls, unless the channel's configuration says otherwise.
   let authority: String
-  /// The name to check certificates against, unless the configuration says otherwise.
+  /// The name to check certificates against, unless an endpoint has its own.
   let serverName: String
   /// The text that was read.
   public let description: String
@@ -39,7 +39,8 @@ public struct ChannelTarget: Sendable, Hashable, CustomStringConvertible {
 
   /// The server at a host, whose name each attempt to connect looks up.
   init(host: String, port: Int) {
-    self.init(.endpoints([Endpoint(host: host, port: port)]), host, "\(host):\(port)")
+    let endpoint = Endpoint(host: host, port: port)
+    self.init(.endpoints([endpoint]), host, "\(endpoint)")
   }
 
   private init(
@@ -93,6 +94,13 @@ public struct ChannelTarget: Sendable, Hashable, CustomStringConvertible {
       guard let first = endpoints.first else { throw RPCError(.invalidArgument, "is empty") }
       return ChannelTarget(.endpoints(endpoints), first.host, "\(first)", text)
     }
+  }
+
+  /// The name to check an endpoint's certificate against: its own where the target lists it, the
+  /// target's where it was looked up.
+  func serverName(of endpoint: Endpoint) -> String {
+    guard case .endpoints = kind, endpoint.unixPath == nil else { return serverName }
+    return endpoint.host
   }
 
   private static func named(_ endpoint: Endpoint, _ text: String) throws(RPCError) -> ChannelTarget
