@@ -42,6 +42,8 @@ final class ChannelCore: @unchecked Sendable {
   private var waiting = CircularBuffer<ClientAttempt>()
   /// Attempts that wait here and in the subchannels.
   private var queuedCount = 0
+  /// Those of them that are over.
+  private var endedCount = 0
   /// Calls that have begun and are not over.
   private var outstandingCalls = 0
   /// Calls of the channel's user.
@@ -298,7 +300,7 @@ final class ChannelCore: @unchecked Sendable {
 
   /// Counts an attempt that is about to wait; fails its call, and returns false, above the bound.
   func mayQueue(_ attempt: ClientAttempt) -> Bool {
-    if queuedCount >= configuration.maxQueuedCalls { purge() }
+    if queuedCount >= configuration.maxQueuedCalls, endedCount > 0 { purge() }
     guard queuedCount < configuration.maxQueuedCalls else {
       attempt.call.fail(
         RPCError(.resourceExhausted, "\(queuedCount) calls wait for \(target) already")
@@ -306,19 +308,32 @@ final class ChannelCore: @unchecked Sendable {
       return false
     }
     queuedCount += 1
+    attempt.isQueued = true
     return true
   }
 
-  /// Attempts that waited do so no longer.
-  func dequeued(_ count: Int) {
-    queuedCount -= count
+  /// An attempt that waits is over.
+  func queuedEnded() {
+    endedCount += 1
+  }
+
+  /// An attempt left its queue.
+  func dequeued(_ attempt: ClientAttempt) {
+    attempt.isQueued = false
+    queuedCount -= 1
+    if attempt.isOver { endedCount -= 1 }
   }
 
   private func purge() {
-    let before = waiting.count
-    waiting = CircularBuffer(waiting.filter { !$0.isOver })
-    queuedCount -= before - waiting.count
-    for subchannel in subchannels.values { queuedCount -= subchannel.purge() }
+    waiting = living(waiting)
+    for subchannel in subchannels.values { subchannel.purge() }
+    assert(endedCount == 0, "an attempt that is over stands in no queue")
+  }
+
+  /// Those of a queue that are not over.
+  func living(_ queue: CircularBuffer<ClientAttempt>) -> CircularBuffer<ClientAttempt> {
+    for attempt in queue where attempt.isOver { dequeued(attempt) }
+    return CircularBuffer(queue.filter { !$0.isOver })
   }
 
   /// What the channel is about.
@@ -362,7 +377,7 @@ final class ChannelCore: @unchecked Sendable {
     guard !waiting.isEmpty else { return }
     let attempts = waiting
     waiting = CircularBuffer()
-    queuedCount -= attempts.count
+    for attempt in attempts { dequeued(attempt) }
     for attempt in attempts where !attempt.isOver { admit(attempt) }
   }
 
@@ -394,7 +409,7 @@ final class ChannelCore: @unchecked Sendable {
     policyTimer?.cancel()
     let attempts = waiting
     waiting = CircularBuffer()
-    queuedCount -= attempts.count
+    for attempt in attempts { dequeued(attempt) }
     for attempt in attempts { attempt.call.fail(closed) }
     for (id, subchannel) in subchannels.sorted(by: { $0.key < $1.key }) {
       subchannel.close(closed)

@@ -55,6 +55,8 @@ final class ClientAttempt: @unchecked Sendable {
   /// Whether the server said that the call succeeded.
   private var hasSucceeded = false
   private var timer: Scheduled<Void>?
+  /// Whether it stands in a queue; the channel says so.
+  var isQueued = false
   /// What the server said about another attempt.
   private(set) var pushback: RetryPushback?
 
@@ -172,6 +174,7 @@ final class ClientAttempt: @unchecked Sendable {
   /// Ends the attempt without a word to the call.
   func cancel(_ code: HTTP2ErrorCode = .cancel) {
     let last = phase
+    if isQueued, !isOver { call.core.queuedEnded() }
     phase = .over
     timer?.cancel()
     let server = subchannel

@@ -93,17 +93,15 @@ final class Subchannel: @unchecked Sendable {
   func streamFreed() {
     guard !waiting.isEmpty else { return }
     while let connection = freeConnection, let attempt = waiting.popFirst() {
-      core.dequeued(1)
+      core.dequeued(attempt)
       if !attempt.isOver { attempt.open(on: connection) }
     }
     if !waiting.isEmpty { addConnection() }
   }
 
-  /// Forgets attempts that are over; returns how many.
-  func purge() -> Int {
-    let before = waiting.count
-    waiting = CircularBuffer(waiting.filter { !$0.isOver })
-    return before - waiting.count
+  /// Forgets attempts that wait and are over.
+  func purge() {
+    waiting = core.living(waiting)
   }
 
   private func addConnection() {
@@ -256,7 +254,7 @@ final class Subchannel: @unchecked Sendable {
     // The channel may have another endpoint for those that wait.
     let attempts = waiting
     waiting = CircularBuffer()
-    core.dequeued(attempts.count)
+    for attempt in attempts { core.dequeued(attempt) }
     for attempt in attempts where !attempt.isOver { core.admit(attempt) }
   }
 
@@ -287,7 +285,7 @@ final class Subchannel: @unchecked Sendable {
   func close(_ error: RPCError) {
     let attempts = waiting
     waiting = CircularBuffer()
-    core.dequeued(attempts.count)
+    for attempt in attempts { core.dequeued(attempt) }
     shut()
     for attempt in attempts { attempt.call.fail(error) }
     for connection in live { connection.closeNow(error) }

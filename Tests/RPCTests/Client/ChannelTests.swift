@@ -182,6 +182,42 @@ import Testing
     }
   }
 
+  @Test func `calls that end while they wait make room for others`() async throws {
+    var configuration = ChannelConfiguration()
+    configuration.maxQueuedCalls = 3
+    configuration.backoffInitial = .seconds(3600)
+    configuration.backoffMax = .seconds(3600)
+    let channel = RPCChannel(
+      host: "127.0.0.1",
+      port: 1,
+      configuration: configuration,
+      group: testGroup
+    )
+    func begin(upTo count: Int) async -> Task<RPCError, any Error> {
+      let running = Task { try await failure { try await call(channel) } }
+      while await channel.status().outstandingCalls < count { await Task.yield() }
+      return running
+    }
+    var calls: [Task<RPCError, any Error>] = []
+    for count in 1...3 { calls.append(await begin(upTo: count)) }
+    for _ in 0..<3 {
+      // More than the queue has places, in turn.
+      for ended in calls[..<2] {
+        ended.cancel()
+        #expect(try await ended.value.code == .cancelled)
+      }
+      calls.removeFirst(2)
+      for count in 2...3 { calls.append(await begin(upTo: count)) }
+      let refused = try await failure { try await call(channel) }
+      #expect(refused.code == .resourceExhausted)
+    }
+    await channel.close()
+    for waiting in calls { #expect(try await waiting.value.code == .cancelled) }
+    let core = channel.lifetime.core
+    let counts = try await core.eventLoop.submit { core.counts() }.get()
+    #expect(counts == ChannelCore.Counts())
+  }
+
   @Test func `closing ends the calls of every endpoint and those that wait`() async throws {
     let started = Counter()
     var service = EchoService()
