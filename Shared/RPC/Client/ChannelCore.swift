@@ -68,7 +68,8 @@ final class ChannelCore: @unchecked Sendable {
     retryThrottle = service.retryThrottling.map(RetryThrottle.init)
     hashHeader = service.loadBalancing.hashHeader
     policy = service.loadBalancing.makePolicy()
-    detector = service.outlierDetection.map(OutlierDetector.init)
+    let detection = service.loadBalancing.isPickFirst ? nil : service.outlierDetection
+    detector = detection.map(OutlierDetector.init)
     healthService = service.loadBalancing.isPickFirst ? nil : service.healthCheckService
   }
 
@@ -208,7 +209,7 @@ final class ChannelCore: @unchecked Sendable {
   // MARK: Outliers
 
   private func watchOutliers() {
-    guard let interval = configuration.serviceConfig.outlierDetection?.interval else { return }
+    guard let interval = detector?.interval else { return }
     detectorTimer = eventLoop.scheduleTask(in: TimeAmount(max(interval, .milliseconds(1)))) {
       guard !self.isClosed else { return }
       let now = self.eventLoop.now
@@ -341,7 +342,8 @@ final class ChannelCore: @unchecked Sendable {
     let endpoints = table.entries.map { entry in
       ChannelStatus.EndpointStatus(entry, subchannels[entry.id])
     }
-    let states = Set(endpoints.map(\.state))
+    var states = Set(endpoints.map(\.state))
+    if cannotResolve { states.insert(.transientFailure) }
     let order: [ConnectivityState] = [.ready, .connecting, .idle, .transientFailure]
     return ChannelStatus(
       id: entityID,

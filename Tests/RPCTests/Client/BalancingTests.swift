@@ -209,6 +209,8 @@ import Testing
     let error = try await failure { try await call(channel, waits: false) }
     #expect(error.code == .unavailable)
     #expect(error.message.contains("no such name"))
+    let state = await channel.status().state
+    #expect(state == .transientFailure)
     let waiting = Task { try await call(channel) }
     fails.store(false, ordering: .relaxed)
     let answer = try await waiting.value
@@ -312,6 +314,26 @@ import Testing
         #expect(failing.value >= 5)
         await channel.close()
       }
+    }
+  }
+
+  @Test func `pick_first ejects nothing: there is nowhere else to go`() async throws {
+    var service = EchoService()
+    service.unary = { _, _ in throw RPCError(.internal, "broken") }
+    var configuration = configuration(.pickFirst())
+    var outliers = OutlierDetection(
+      failurePercentageEjection: .init(threshold: 1, minimumHosts: 1, requestVolume: 1)
+    )
+    outliers.interval = .milliseconds(20)
+    outliers.maxEjectionPercent = 100
+    configuration.serviceConfig.outlierDetection = outliers
+    try await withLoopback(service, channel: configuration) { channel, _ in
+      _ = try await failure { try await call(channel) }
+      // The interval of the call ends before that.
+      let loop = channel.lifetime.core.eventLoop
+      try await loop.scheduleTask(in: .milliseconds(50)) {}.futureResult.get()
+      let ejected = await channel.status().endpoints.map(\.isEjected)
+      #expect(ejected == [false])
     }
   }
 

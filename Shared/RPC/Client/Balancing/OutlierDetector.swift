@@ -25,6 +25,9 @@ struct OutlierDetector: Sendable {
   private let configuration: OutlierDetection
   private var records: [Int: Record] = [:]
 
+  /// The time between two calls of `intervalEnded`.
+  var interval: Duration { configuration.interval }
+
   init(_ configuration: OutlierDetection) {
     self.configuration = configuration
   }
