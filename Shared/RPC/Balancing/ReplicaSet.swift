@@ -35,6 +35,8 @@ public final class ReplicaSet: Sendable {
     var suspensions: [ReplicaTable.ID: Backoff] = [:]
     /// What each source told last.
     var lists: [[Endpoint]]
+    /// Endpoints of the lists for which there was no place.
+    var excess = 0
     var waiters: [Waiter] = []
     var nextWaiter: UInt64 = 0
     /// What `onChange` was told last.
@@ -48,6 +50,8 @@ public final class ReplicaSet: Sendable {
   private let onChange: @Sendable (_ ready: Int, _ all: Int) -> Void
   private let followers: [SourceFollower]
   private let state: Mutex<State>
+  /// Tells ``run()`` that there is a place for endpoints in excess.
+  private let places: (stream: AsyncStream<Void>, continuation: AsyncStream<Void>.Continuation)
 
   /// Describes a set; nothing is looked up before ``run()``.
   ///
@@ -65,6 +69,7 @@ public final class ReplicaSet: Sendable {
     self.onChange = onChange
     followers = configuration.sources.map { SourceFollower($0, configuration, group.next()) }
     state = Mutex(State(lists: configuration.sources.map { _ in [] }))
+    places = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
   }
 
   /// All replicas, in the order in which they came.
@@ -84,6 +89,7 @@ public final class ReplicaSet: Sendable {
       for (index, follower) in followers.enumerated() {
         group.addTask { await self.follow(follower, index) }
       }
+      group.addTask { await self.takeExcessIn() }
     }
   }
 
@@ -97,17 +103,44 @@ public final class ReplicaSet: Sendable {
     }
   }
 
+  /// Takes over what was left out when a replica goes that had only calls to finish.
+  private func takeExcessIn() async {
+    await withDiscardingTaskGroup { group in
+      for await _ in places.stream {
+        for (replica, channel) in update({ _ in }) {
+          group.addTask { await self.watch(replica, channel) }
+        }
+      }
+    }
+  }
+
   /// Takes over what a source says; returns the replicas that are new.
   private func publish(
     _ endpoints: [Endpoint],
     from source: Int
   ) -> [(ReplicaTable.Replica, RPCChannel)] {
-    let (new, excess) = change { state -> ([(ReplicaTable.Replica, RPCChannel)], Int) in
-      guard !state.isClosed else { return ([], 0) }
-      state.lists[source] = endpoints
+    let new = update { $0[source] = endpoints }
+    let excess = state.withLock { $0.excess }
+    if excess > 0 {
+      configuration.logger.error(
+        "too many replicas",
+        metadata: ["left_out": "\(excess)", "most": "\(ReplicaTable.replicasMax)"]
+      )
+    }
+    return new
+  }
+
+  /// Changes the lists and takes them over; returns the replicas that are new.
+  private func update(
+    _ body: (inout [[Endpoint]]) -> Void
+  ) -> [(ReplicaTable.Replica, RPCChannel)] {
+    change { state -> [(ReplicaTable.Replica, RPCChannel)] in
+      guard !state.isClosed else { return [] }
+      body(&state.lists)
       let (added, removed, excess) = state.table.update(state.lists.flatMap(\.self))
+      state.excess = excess
       for id in removed { forget(id, &state) }
-      let new = added.map { replica in
+      return added.map { replica in
         let channel = RPCChannel(
           host: replica.endpoint.host,
           port: replica.endpoint.port,
@@ -117,15 +150,7 @@ public final class ReplicaSet: Sendable {
         state.channels[replica.id] = channel
         return (replica, channel)
       }
-      return (new, excess)
     }
-    if excess > 0 {
-      configuration.logger.error(
-        "too many replicas",
-        metadata: ["left_out": "\(excess)", "most": "\(ReplicaTable.replicasMax)"]
-      )
-    }
-    return new
   }
 
   private func forget(_ id: ReplicaTable.ID, _ state: inout State) {
@@ -306,7 +331,10 @@ public final class ReplicaSet: Sendable {
         guard state.table.suspend(call) else { break }
         delay = state.suspensions[call.id, default: configuration.suspension].delay()
       }
-      if state.table.release(call.id) { forget(call.id, &state) }
+      if state.table.release(call.id) {
+        forget(call.id, &state)
+        if state.excess > 0 { places.continuation.yield() }
+      }
       return delay
     }
     guard let delay else { return }

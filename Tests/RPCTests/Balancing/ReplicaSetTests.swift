@@ -1,4 +1,6 @@
 import Logging
+import NIOCore
+import Synchronization
 import Testing
 
 @testable import RPC
@@ -165,6 +167,51 @@ import Testing
       // Whatever of it was seen: the list was never empty again.
       #expect(seen.drop { $0.isEmpty }.allSatisfy { $0.count == 1 })
     }
+  }
+
+  @Test func `replicas that were left out are taken in as others go`() async throws {
+    let changes = Counter()
+    let most = ReplicaTable.replicasMax
+    let list = Mutex(0)
+    var configuration = ReplicaSetConfiguration([.file("list")])
+    configuration.logger.logLevel = .critical
+    configuration.fileInterval = .milliseconds(1)
+    configuration.resolveGap = .milliseconds(1)
+    configuration.lookup.text = { _ throws(RPCError) in
+      let first = list.withLock { $0 } * most + 1
+      return (first..<first + most).map { "127.0.0.1:\($0)" }.joined(separator: "\n")
+    }
+    configuration.channel.backoffInitial = .seconds(3600)
+    configuration.channel.backoffMax = .seconds(3600)
+    configuration.channel.connector = Connector { attempt in
+      attempt.eventLoop.makeFailedFuture(ChannelError.eof)
+    }
+    let onChange: @Sendable (Int, Int) -> Void = { _, _ in changes.increment() }
+    let set = ReplicaSet(configuration, group: testGroup, onChange: onChange) {
+      _,
+      report throws(RPCError) in
+      report(true)
+      await waitForCancellation(Signal())
+    }
+    let running = Task { await set.run() }
+    var leases: [[ReplicaLease]] = []
+    for number in 0..<2 {
+      list.withLock { $0 = number }
+      let first = number * most + 1
+      try await until(changes) {
+        set.replicas.count { $0.state == .ready && $0.endpoint.port >= first } == most
+      }
+      leases.append(set.leaseAll())
+    }
+    // As many as there may be finish their calls: there is no place for a third list.
+    list.withLock { $0 = 2 }
+    try await until(changes) { set.replicas.count { $0.state == .draining } == 2 * most }
+    for lease in leases.removeFirst() { lease.release(.answered) }
+    try await until(changes) { set.replicas.count { $0.state == .ready } == most }
+    leases = []
+    running.cancel()
+    await set.close()
+    await running.value
   }
 
   @Test func `waiting ends with its time, the deadline, the task and the set`() async throws {
