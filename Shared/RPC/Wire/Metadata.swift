@@ -1,6 +1,6 @@
 /// Names and values that travel with a call, in order; a name may occur more than once.
 ///
-/// Names are lower case. A name that ends in `-bin` has bytes as its value, any other has printable
+/// Names are kept in lower case and may be asked for in any. A name that ends in `-bin` has bytes as its value, any other has printable
 /// ASCII text; what does not fit is refused when the call starts, not here.
 public struct Metadata: Sendable, Equatable {
   /// The value of one entry.
@@ -63,12 +63,13 @@ public struct Metadata: Sendable, Equatable {
     for entry in entries where entry.name == name {
       if case .text(let text) = entry.value { return text }
     }
-    return nil
+    return Self.hasCapitals(name) ? first(name.lowercased()) : nil
   }
 
   /// Every text value of that name, in order.
   public func all(_ name: String) -> [String] {
-    entries.compactMap { entry in
+    if Self.hasCapitals(name) { return all(name.lowercased()) }
+    return entries.compactMap { entry in
       guard entry.name == name, case .text(let text) = entry.value else { return nil }
       return text
     }
@@ -79,12 +80,13 @@ public struct Metadata: Sendable, Equatable {
     for entry in entries where entry.name == name {
       if case .bytes(let bytes) = entry.value { return bytes }
     }
-    return nil
+    return Self.hasCapitals(name) ? firstBytes(name.lowercased()) : nil
   }
 
   /// Every value of bytes of that name, in order.
   public func allBytes(_ name: String) -> [[UInt8]] {
-    entries.compactMap { entry in
+    if Self.hasCapitals(name) { return allBytes(name.lowercased()) }
+    return entries.compactMap { entry in
       guard entry.name == name, case .bytes(let bytes) = entry.value else { return nil }
       return bytes
     }
@@ -95,15 +97,15 @@ public struct Metadata: Sendable, Equatable {
     entries.append(Entry(name: name, value: .text(value)))
   }
 
+  /// Whether a name is not the one that entries have: seldom, so that nothing is converted for it.
+  private static func hasCapitals(_ name: String) -> Bool {
+    name.utf8.contains { (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains($0) }
+  }
+
   /// Whether values of that name are bytes.
   static func isBinary(_ name: String) -> Bool {
     let utf8 = name.utf8
     return utf8.last == UInt8(ascii: "n") && utf8.count >= 4
       && utf8.suffix(4).elementsEqual("-bin".utf8)
-  }
-
-  /// Keeps the entries for which `keep` is true.
-  mutating func filter(_ keep: (Entry) -> Bool) {
-    entries.removeAll { !keep($0) }
   }
 }

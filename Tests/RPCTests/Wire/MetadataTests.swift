@@ -18,6 +18,15 @@ import Testing
     #expect(metadata.all("x-key").isEmpty)
   }
 
+  @Test func `a name may be asked for in any case`() {
+    var metadata = Metadata()
+    metadata.add("1", for: "x-key")
+    metadata.add([1], for: "blob-bin")
+    #expect(metadata.first("X-Key") == "1" && metadata.all("X-Key") == ["1"])
+    #expect(metadata.firstBytes("Blob-Bin") == [1] && metadata.allBytes("Blob-Bin") == [[1]])
+    #expect(metadata.first("X-Other") == nil && metadata.firstBytes("X-Key") == nil)
+  }
+
   @Test func `metadata survives the way over header fields`() throws {
     var metadata = Metadata()
     metadata.add("text with spaces", for: "a")

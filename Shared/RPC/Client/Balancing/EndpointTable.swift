@@ -68,9 +68,6 @@ struct EndpointTable: Sendable {
     return (added, removed)
   }
 
-  /// Where the endpoint stands in the list; nil for one that is gone.
-  func position(of id: Int) -> Int? { positions[id] }
-
   subscript(id id: Int) -> Entry? { positions[id].map { entries[$0] } }
 
   mutating func set(_ id: Int, _ state: ConnectivityState) {
