@@ -4,6 +4,11 @@ import Synchronization
 
 /// The replicas of one service: finds them, knows which are ready, and lends one per call.
 ///
+/// For applications that choose again after a failure that they classify themselves: they exclude the replica that
+/// failed this very request, leave one alone that refuses, hold leases that outlive one RPC, let replicas drain, and list
+/// them for status pages. A channel's balancing policy, which sees attempts alone, cannot do that; for everything else
+/// an ``RPCChannel`` with a target is simpler.
+///
 /// Each endpoint has a channel of its own. ``run()`` keeps the list and the readiness; all else may be called from
 /// any task.
 public final class ReplicaSet: Sendable {

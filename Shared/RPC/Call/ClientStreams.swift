@@ -10,7 +10,7 @@ public struct UnaryResponse<Message: RPCMessage>: Sendable {
 
 /// Sends the requests of a streaming call.
 ///
-/// May be used from any task; messages go out in the order in which `write` was called.
+/// May be used from any task; messages of one task go out in the order in which it wrote them.
 public struct RequestWriter<Message: RPCMessage>: Sendable {
   private let call: ClientCall
 

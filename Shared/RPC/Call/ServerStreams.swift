@@ -1,6 +1,6 @@
 /// Sends the responses of a streaming call.
 ///
-/// May be used from any task; messages go out in the order in which `write` was called.
+/// May be used from any task; messages of one task go out in the order in which it wrote them.
 public struct ResponseWriter<Message: RPCMessage>: Sendable {
   private enum Target: Sendable {
     case call(ServerCall)

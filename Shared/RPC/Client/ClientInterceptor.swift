@@ -21,7 +21,9 @@ public struct ClientCallEnd: Sendable {
 /// The interceptors of a channel begin in their order and end in the reverse one: the first is the
 /// outermost. They see a call once, however many attempts it takes.
 public protocol ClientInterceptor: Sendable {
-  /// Hears how the call ended, exactly once; on the channel's loop, so it must not block.
+  /// Hears how the call ended, exactly once; it must not block.
+  ///
+  /// On the channel's loop, or, for a call that was refused before it began, on the task that makes it.
   typealias End = @Sendable (ClientCallEnd) -> Void
 
   /// A call is about to begin, on the task that makes it.
