@@ -11,7 +11,7 @@ import Synchronization
 final class ClientCall: StreamPort, @unchecked Sendable {
   /// The wait before a refused stream is opened anew, in milliseconds: a server at its limit of
   /// streams needs a moment to count one less.
-  private static let refusedDelay: ClosedRange<Int64> = 5...25
+  static let refusedDelay: ClosedRange<Int64> = 5...25
 
   let eventLoop: any EventLoop
   let inbox: MessageInbox
@@ -23,10 +23,10 @@ final class ClientCall: StreamPort, @unchecked Sendable {
   let encoding: MessageEncoding
 
   private let census: Census.Entry?
-  private let userFields: [HeaderField]
-  private let deadline: Deadline?
+  let userFields: [HeaderField]
+  let deadline: Deadline?
   /// How long an attempt that counts may wait for a stream.
-  private let readyTimeout: Duration?
+  let readyTimeout: Duration?
   private let metadata = Mutex<(initial: Metadata?, trailing: Metadata?)>((nil, nil))
 
   /// The only subchannel that the call may use, if it is not up to the policy.
@@ -45,24 +45,24 @@ final class ClientCall: StreamPort, @unchecked Sendable {
   /// Whether the channel counts the call.
   private var isCounted = false
   /// The attempts that are not over.
-  private var attempts: [ClientAttempt] = []
+  var attempts: [ClientAttempt] = []
   /// The attempt whose response has begun.
-  private var committed: ClientAttempt?
+  var committed: ClientAttempt?
   private var replay: ReplayBuffer
   private var hasEndedRequests = false
-  private var retry: RetryState
+  var retry: RetryState
   /// Whether the call was sent again already because a server's transport refused it.
-  private var hasBeenRefused = false
+  var hasBeenRefused = false
   /// Attempts that no server has seen and that are about to be made again.
-  private var repeating = 0
+  var repeating = 0
   /// How the last attempt ended that was not committed.
-  private var lastOutcome: AttemptOutcome?
+  var lastOutcome: AttemptOutcome?
   private var deadlineTimer: Scheduled<Void>?
   /// Until when the last of them may.
-  private var readyDeadline: NIODeadline?
-  private var readyTimer: Scheduled<Void>?
-  private var repeatTimer: Scheduled<Void>?
-  private var retryTimer: Scheduled<Void>?
+  var readyDeadline: NIODeadline?
+  var readyTimer: Scheduled<Void>?
+  var repeatTimer: Scheduled<Void>?
+  var retryTimer: Scheduled<Void>?
 
   /// Throws for metadata that cannot be sent.
   ///
@@ -168,90 +168,8 @@ final class ClientCall: StreamPort, @unchecked Sendable {
 
   // MARK: Attempts
 
-  /// Makes the next attempt that counts.
-  private func attemptNext() {
-    guard !isOver, committed == nil else { return }
-    renewReadyDeadline()
-    attempt(previous: retry.begin())
-    // Further ones do not wait for it to end when the call hedges; if it has failed already, the
-    // timer for the next one runs.
-    if retryTimer == nil, let delay = retry.hedgingDelay, retry.mayBegin(core.retryThrottle) {
-      attemptNext(after: delay)
-    }
-  }
-
-  private func attemptNext(after delay: Duration) {
-    retryTimer?.cancel()
-    guard !isOver, committed == nil else { return }
-    retryTimer = eventLoop.scheduleTask(in: TimeAmount(delay)) {
-      self.retryTimer = nil
-      if self.retry.mayBegin(self.core.retryThrottle) { return self.attemptNext() }
-      // Throttled meanwhile: the call waits for what runs, or has failed.
-      if !self.hasRunning, let outcome = self.lastOutcome { self.settle(outcome) }
-    }
-  }
-
-  private var hasRunning: Bool { !attempts.isEmpty || repeating > 0 }
-
-  private func attempt(previous: Int) {
-    guard !isOver, committed == nil else { return }
-    let attempt = ClientAttempt(self, previous: previous)
-    attempts.append(attempt)
-    core.admit(attempt)
-    boundWait()
-  }
-
-  private func renewReadyDeadline() {
-    readyDeadline = readyTimeout.map { eventLoop.now + TimeAmount($0) }
-  }
-
-  private var isWaiting: Bool { !attempts.isEmpty && !attempts.contains(where: \.isOpen) }
-
-  /// Ends the call if no attempt gets a stream in time.
-  private func boundWait() {
-    guard let readyDeadline, !isOver, isWaiting else { return }
-    readyTimer?.cancel()
-    readyTimer = eventLoop.scheduleTask(deadline: readyDeadline) {
-      if self.isWaiting { self.fail(self.notReady) }
-    }
-  }
-
-  private var notReady: RPCError {
-    // One that has an endpoint waits for another call's end.
-    guard let endpoint = attempts.lazy.compactMap(\.endpoint).first else {
-      return core.noConnection()
-    }
-    return RPCError(.unavailable, "no free stream at \(endpoint): it takes no more calls at once")
-  }
-
   /// How long an attempt may wait for its response to begin.
   var receiveTimeout: Duration? { committed == nil ? retry.receiveTimeout : nil }
-
-  /// The head of a request on a new stream.
-  func requestFields(previousAttempts: Int) -> [HeaderField] {
-    var fields = [
-      HeaderField(":method", "POST"),
-      HeaderField(":scheme", core.configuration.tlsContext == nil ? "http" : "https"),
-      HeaderField(":path", method.path),
-      HeaderField(":authority", core.authority),
-    ]
-    if let deadline {
-      let left = max(1, deadline.remaining(on: eventLoop).clampedNanoseconds)
-      fields.append(
-        HeaderField("grpc-timeout", TimeoutHeader.encode(nanoseconds: UInt64(left)))
-      )
-    }
-    fields.append(HeaderField("te", "trailers"))
-    fields.append(HeaderField("content-type", "application/grpc"))
-    if encoding != .identity { fields.append(HeaderField("grpc-encoding", encoding.rawValue)) }
-    fields.append(HeaderField("grpc-accept-encoding", MessageEncoding.accepted))
-    fields.append(HeaderField("user-agent", "grpc-swift-llmos/1.0"))
-    if previousAttempts > 0 {
-      fields.append(HeaderField("grpc-previous-rpc-attempts", "\(previousAttempts)"))
-    }
-    fields.append(contentsOf: userFields)
-    return fields
-  }
 
   /// The attempt has its stream: it sends what others have sent before.
   func attemptOpened(_ attempt: ClientAttempt) {
@@ -282,66 +200,6 @@ final class ClientCall: StreamPort, @unchecked Sendable {
 
   func trailersCame(_ trailing: Metadata) {
     metadata.withLock { $0.trailing = trailing }
-  }
-
-  /// An attempt is over; the call is, too, unless it may be sent again.
-  func attemptEnded(_ attempt: ClientAttempt, _ outcome: AttemptOutcome) {
-    guard !isOver else { return }
-    attempts.removeAll { $0 === attempt }
-    guard committed == nil else { return settle(outcome) }
-    switch outcome {
-    case .unsent:
-      // Not at once: the connection that was lost must leave its endpoint first.
-      return repeatAttempt(attempt, after: .zero)
-    case .refused where !hasBeenRefused:
-      // The server has not seen the call: it is safe to send it again (gRFC A6, "transparent").
-      hasBeenRefused = true
-      renewReadyDeadline()
-      let delay = core.configuration.random.number(in: Self.refusedDelay)
-      return repeatAttempt(attempt, after: .milliseconds(delay))
-    default: break
-    }
-    lastOutcome = outcome
-    switch next(outcome, attempt.pushback) {
-    case .settle: settle(outcome)
-    case .again(let delay): attemptNext(after: delay)
-    case .wait: boundWait()
-    }
-  }
-
-  private func repeatAttempt(_ attempt: ClientAttempt, after delay: Duration) {
-    let previous = attempt.previous
-    repeating += 1
-    repeatTimer = eventLoop.scheduleTask(in: TimeAmount(delay)) {
-      self.repeating -= 1
-      self.attempt(previous: previous)
-    }
-  }
-
-  /// What the end of an attempt whose response did not begin leads to.
-  private func next(_ outcome: AttemptOutcome, _ pushback: RetryPushback?) -> RetryState.Decision {
-    guard let error = outcome.error else { return .settle }
-    if case .dropped = outcome { return hasRunning ? .wait : .settle }
-    if let deadline, deadline.hasPassed(on: eventLoop) { return .settle }
-    var code: StatusCode? = error.code
-    if case .timedOut = outcome { code = nil }
-    return retry.ended(
-      code,
-      pushback: pushback,
-      running: hasRunning,
-      throttle: &core.retryThrottle,
-      random: core.configuration.random
-    )
-  }
-
-  private func settle(_ outcome: AttemptOutcome) {
-    switch outcome {
-    case .status(let result): finish(result)
-    case .failed(let error), .refused(let error), .unsent(let error), .timedOut(let error),
-      .dropped(let error):
-      if let deadline, deadline.hasPassed(on: eventLoop) { return fail(deadlineExceeded) }
-      fail(error)
-    }
   }
 
   // MARK: StreamPort
@@ -376,7 +234,7 @@ final class ClientCall: StreamPort, @unchecked Sendable {
   // MARK: The end
 
   /// The server stated the outcome.
-  private func finish(_ outcome: Result<Metadata, RPCError>) {
+  func finish(_ outcome: Result<Metadata, RPCError>) {
     switch outcome {
     case .success(let trailing):
       trailersCame(trailing)
@@ -429,20 +287,4 @@ final class ClientCall: StreamPort, @unchecked Sendable {
     )
   }
 
-  private var deadlineExceeded: RPCError {
-    RPCError(.deadlineExceeded, "\(method.path): the deadline passed before the call ended")
-  }
-  var oversizedMetadata: RPCError {
-    RPCError(
-      .resourceExhausted,
-      "the server's metadata is larger than \(core.configuration.maxMetadataBytes) bytes"
-    )
-  }
-  var noStatus: RPCError {
-    RPCError(.unknown, "\(method.path): the server ended the stream without a status")
-  }
-  /// gRPC's statuscodes.md: a cardinality violation.
-  var notOneResponse: RPCError {
-    RPCError(.unimplemented, "\(method.path): the server sent other than one response")
-  }
 }

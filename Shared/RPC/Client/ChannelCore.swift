@@ -25,35 +25,35 @@ final class ChannelCore: @unchecked Sendable {
 
   let entityID = EntityID.next()
   let target: ChannelTarget
-  private var random: RandomSource
+  var random: RandomSource
   private var resolver: NameResolver?
   /// What the endpoints are, as it was told last.
   private var lastList: [Endpoint]?
-  private var table = EndpointTable()
-  private var policy: any BalancingPolicy
-  private var detector: OutlierDetector?
-  private var detectorTimer: Scheduled<Void>?
+  var table = EndpointTable()
+  var policy: any BalancingPolicy
+  var detector: OutlierDetector?
+  var detectorTimer: Scheduled<Void>?
   private var policyTimer: Scheduled<Void>?
   /// Those of the table, and those that are gone from it and end with their last call.
-  private var subchannels: [Int: Subchannel] = [:]
+  var subchannels: [Int: Subchannel] = [:]
   private var healthWatches: [Int: HealthWatch] = [:]
   /// The service after whose health servers are asked.
   private let healthService: String?
-  private var waiting = CircularBuffer<ClientAttempt>()
+  var waiting = CircularBuffer<ClientAttempt>()
   /// Attempts that wait here and in the subchannels.
-  private var queuedCount = 0
+  var queuedCount = 0
   /// Those of them that are over.
-  private var endedCount = 0
+  var endedCount = 0
   /// Calls that have begun and are not over.
-  private var outstandingCalls = 0
+  var outstandingCalls = 0
   /// Calls of the channel's user.
-  private var callCounts = CallCounts()
+  var callCounts = CallCounts()
   private var lastFailure = "not connected yet"
   /// Whether the name could not be looked up and never was.
-  private var cannotResolve = false
+  var cannotResolve = false
   private var isActing = false
   private var mustActAgain = false
-  private var isClosed = false
+  var isClosed = false
   private var closeWaiters: [EventLoopPromise<Void>] = []
 
   init(target: ChannelTarget, configuration: ChannelConfiguration, eventLoop: any EventLoop) {
@@ -171,7 +171,7 @@ final class ChannelCore: @unchecked Sendable {
 
   /// Does what follows from a change: connects what the policy wants, and has the attempts that wait
   /// looked at again.
-  private func act() {
+  func act() {
     mustActAgain = true
     guard !isActing else { return }
     isActing = true
@@ -204,33 +204,6 @@ final class ChannelCore: @unchecked Sendable {
       self.policy.timePassed(self.table)
       self.act()
     }
-  }
-
-  // MARK: Outliers
-
-  private func watchOutliers() {
-    guard let interval = detector?.interval else { return }
-    detectorTimer = eventLoop.scheduleTask(in: TimeAmount(max(interval, .milliseconds(1)))) {
-      guard !self.isClosed else { return }
-      let now = self.eventLoop.now
-      let changes = self.detector?.intervalEnded(at: now, &self.random) ?? []
-      for change in changes {
-        self.table.set(change.id, ejected: change.isEjected)
-        self.policy.changed(change.id, self.table)
-        guard let endpoint = self.table[id: change.id]?.endpoint else { continue }
-        self.configuration.logger.info(
-          change.isEjected ? "endpoint ejected" : "endpoint taken back",
-          metadata: ["server": "\(endpoint)"]
-        )
-      }
-      if !changes.isEmpty { self.act() }
-      self.watchOutliers()
-    }
-  }
-
-  /// An attempt on an endpoint ended with success or failure.
-  func note(_ subchannel: Subchannel, isSuccess: Bool) {
-    detector?.record(subchannel.id, isSuccess: isSuccess)
   }
 
   /// The attempts of an endpoint that are not over became more or fewer.
@@ -293,94 +266,6 @@ final class ChannelCore: @unchecked Sendable {
   private func pick(_ attempt: ClientAttempt) -> Pick {
     guard !table.entries.isEmpty else { return cannotResolve ? .fail : .wait }
     return policy.pick(hash: attempt.call.hash, table, &random)
-  }
-
-  private func enqueue(_ attempt: ClientAttempt) {
-    if mayQueue(attempt) { waiting.append(attempt) }
-  }
-
-  /// Counts an attempt that is about to wait; fails its call, and returns false, above the bound.
-  func mayQueue(_ attempt: ClientAttempt) -> Bool {
-    if queuedCount >= configuration.maxQueuedCalls, endedCount > 0 { purge() }
-    guard queuedCount < configuration.maxQueuedCalls else {
-      attempt.call.fail(
-        RPCError(.resourceExhausted, "\(queuedCount) calls wait for \(target) already")
-      )
-      return false
-    }
-    queuedCount += 1
-    attempt.isQueued = true
-    return true
-  }
-
-  /// An attempt that waits is over.
-  func queuedEnded() {
-    endedCount += 1
-  }
-
-  /// An attempt left its queue.
-  func dequeued(_ attempt: ClientAttempt) {
-    attempt.isQueued = false
-    queuedCount -= 1
-    if attempt.isOver { endedCount -= 1 }
-  }
-
-  private func purge() {
-    waiting = living(waiting)
-    for subchannel in subchannels.values { subchannel.purge() }
-    assert(endedCount == 0, "an attempt that is over stands in no queue")
-  }
-
-  /// Those of a queue that are not over.
-  func living(_ queue: CircularBuffer<ClientAttempt>) -> CircularBuffer<ClientAttempt> {
-    for attempt in queue where attempt.isOver { dequeued(attempt) }
-    return CircularBuffer(queue.filter { !$0.isOver })
-  }
-
-  /// What the channel is about.
-  var status: ChannelStatus {
-    let endpoints = table.entries.map { entry in
-      ChannelStatus.EndpointStatus(entry, subchannels[entry.id])
-    }
-    var states = Set(endpoints.map(\.state))
-    if cannotResolve { states.insert(.transientFailure) }
-    let order: [ConnectivityState] = [.ready, .connecting, .idle, .transientFailure]
-    return ChannelStatus(
-      id: entityID,
-      target: "\(target)",
-      state: isClosed ? .shutdown : order.first(where: states.contains) ?? .idle,
-      endpoints: endpoints,
-      outstandingCalls: outstandingCalls,
-      calls: callCounts
-    )
-  }
-
-  /// What is counted of calls; nothing once every call is over.
-  struct Counts: Equatable, Sendable {
-    var calls = 0
-    var queued = 0
-    var outstanding = 0
-  }
-
-  /// The counts now, less what is over and still stands in a queue.
-  func counts() -> Counts {
-    purge()
-    let attempts = subchannels.values.reduce(0) { $0 + $1.outstanding }
-    let listed = table.entries.reduce(0) { $0 + $1.outstanding }
-    return Counts(
-      calls: outstandingCalls,
-      queued: queuedCount,
-      outstanding: max(abs(attempts), abs(listed))
-    )
-  }
-
-  /// Has every attempt that waits looked at again.
-  private func admitWaiting() {
-    guard !waiting.isEmpty else { return }
-    let attempts = waiting
-    waiting = CircularBuffer()
-    for attempt in attempts { dequeued(attempt) }
-    for attempt in attempts where !attempt.isOver { admit(attempt) }
   }
 
   func noConnection() -> RPCError {
