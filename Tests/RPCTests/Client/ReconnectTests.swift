@@ -19,7 +19,7 @@ import Testing
       let answer: Bytes = try await channel.unary(
         EchoMethods.unary,
         Bytes("x"),
-        options: CallOptions(timeout: .seconds(10), waitForReady: true)
+        options: CallOptions(timeout: .seconds(60), waitForReady: true)
       )
       #expect(answer == "1")
     }

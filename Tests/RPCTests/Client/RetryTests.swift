@@ -257,12 +257,12 @@ import Testing
 
   @Test func `each retry may wait for a connection anew`() async throws {
     let connections = Counter()
-    var configuration = Self.configuration(Self.retry(backoff: .milliseconds(1200)))
+    var configuration = Self.configuration(Self.retry(backoff: .milliseconds(3300)))
     // The second connection is there after the first attempt's wait and within the second's.
     configuration.random = RandomSource { 1 << 63 }
     configuration.connector = Connector { attempt in
       guard connections.increment() > 1 else { return Connector.tcp.connect(attempt) }
-      return attempt.eventLoop.scheduleTask(in: .milliseconds(1600)) {}.futureResult
+      return attempt.eventLoop.scheduleTask(in: .milliseconds(3400)) {}.futureResult
         .flatMap { Connector.tcp.connect(attempt) }
     }
     try await RawServer.with(
@@ -274,7 +274,7 @@ import Testing
       let answer: Bytes = try await channel.unary(
         EchoMethods.unary,
         Bytes("x"),
-        options: CallOptions(readyTimeout: .seconds(1))
+        options: CallOptions(readyTimeout: .seconds(3))
       )
       #expect(answer == "1")
     }
