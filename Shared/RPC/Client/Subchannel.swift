@@ -177,15 +177,19 @@ final class Subchannel: @unchecked Sendable {
     readyLost(connection, reason: "the server is shutting down", isPlanned: true)
   }
 
-  func connectionClosed(_ connection: ClientConnection, reason: String) {
-    let index = live.firstIndex { $0 === connection }
-    let wasActive = index != nil
-    if let index { live.remove(at: index) }
-    if isConnecting, wasActive, !connection.wasReady {
+  /// The connection is given up; its socket may linger.
+  func connectionEnding(_ connection: ClientConnection, reason: String) {
+    let isActive = live.contains { $0 === connection }
+    if isConnecting, isActive, !connection.wasReady {
       connectFailed(reason, connection.number)
     } else {
       readyLost(connection, reason: reason)
     }
+  }
+
+  /// The connection's socket is gone.
+  func connectionClosed(_ connection: ClientConnection) {
+    live.removeAll { $0 === connection }
     if isClosed, live.isEmpty { core.subchannelGone(self) }
   }
 

@@ -29,6 +29,7 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
   private var keepaliveTimer: Scheduled<Void>?
   private var lastRead: NIODeadline
   private var isPingOutstanding = false
+  private var hasEnded = false
   /// Whether a call got the head of a response.
   private(set) var hasAnswered = false
   private(set) var readySince: NIODeadline
@@ -73,6 +74,14 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
   }
 
   override func connectionClosed() {
+    connectionEnding()
+    subchannel.connectionClosed(self)
+  }
+
+  /// Calls go elsewhere at once: TLS may wait for an answer of the server before the socket closes.
+  override func connectionEnding() {
+    guard !hasEnded else { return }
+    hasEnded = true
     handshakeTimer?.cancel()
     keepaliveTimer?.cancel()
     let reason = closeReason ?? ""
@@ -90,7 +99,7 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
     for (stream, attempt) in lost {
       attempt.connectionLost(error, wasSent: session.wasSent(stream))
     }
-    subchannel.connectionClosed(self, reason: reason)
+    subchannel.connectionEnding(self, reason: reason)
   }
 
   override func bytesArrived(at now: NIODeadline) {
@@ -141,7 +150,7 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
 
   /// Whether a call can be opened now rather than wait for another to end.
   var hasFreeStream: Bool {
-    phase == .ready && session.streamCount < session.peerMaxConcurrentStreams
+    phase == .ready && !hasEnded && session.streamCount < session.peerMaxConcurrentStreams
   }
 
   /// Opens a stream for the attempt; nil when the connection has none left to give.

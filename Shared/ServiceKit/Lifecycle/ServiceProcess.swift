@@ -88,6 +88,7 @@ package struct ServiceProcess: Sendable {
   ) async -> Int32 {
     // A peer that is gone must be an error of the write, not the end of the process.
     signal(SIGPIPE, SIG_IGN)
+    FileLimit.raise()
     do {
       switch try schema.load(arguments: arguments, environment: environment) {
       case .print(let text):

@@ -165,6 +165,9 @@ struct ServiceRun: Sendable {
     )
     server.maxMessageBytes = configuration[StandardOptions.rpcMessageLimit].bytes
     server.maxConnections = configuration[StandardOptions.rpcConnections]
+    server.maxConnectionsPerAddress = configuration[StandardOptions.rpcConnectionsPerAddress]
+    server.maxConnectionAge = configuration[StandardOptions.rpcConnectionAge]
+    server.callLimits.concurrentCalls = configuration[StandardOptions.rpcCalls]
     // The gateway asks its replicas every few seconds whether they hang.
     server.minPingInterval = .seconds(1)
     server.logger = context.logger

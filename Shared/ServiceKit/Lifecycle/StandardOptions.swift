@@ -33,6 +33,29 @@ package enum StandardOptions {
     unit: "connections",
     help: "Most open connections of the RPC server; further ones are closed."
   )
+  /// The most connections of one address.
+  package static let rpcConnectionsPerAddress = ServiceOption(
+    "rpc.connections-per-address",
+    default: Int?.none,
+    unit: "connections",
+    help: "Most open connections of one client address, or of one IPv6 network of 64 bits.",
+    problem: { outside(1...1_000_000, $0) }
+  )
+  /// The age at which connections end.
+  package static let rpcConnectionAge = ServiceOption(
+    "rpc.connection-age",
+    default: Duration?.none,
+    help: "Age at which a connection is drained, so that clients spread over new replicas.",
+    problem: { outside(.seconds(1) ... .seconds(31_536_000), $0) }
+  )
+  /// The most calls at once.
+  package static let rpcCalls = ServiceOption(
+    "rpc.calls",
+    default: Int?.none,
+    unit: "calls",
+    help: "Most calls at once, health checks left out; more end with RESOURCE_EXHAUSTED.",
+    problem: { outside(1...1_000_000, $0) }
+  )
   /// Whether clients can ask for the services and their messages.
   package static let rpcReflection = ServiceOption(
     "rpc.reflection",
@@ -98,6 +121,15 @@ package enum StandardOptions {
     help: "Shuts down when standard input ends, as it does when a supervisor dies."
   )
 
+  /// What is wrong with a value that may be left out.
+  private static func outside<Value: Comparable & OptionValue>(
+    _ range: ClosedRange<Value>,
+    _ value: Value?
+  ) -> String? {
+    guard let value, !range.contains(value) else { return nil }
+    return "is outside \(range.lowerBound.optionText)...\(range.upperBound.optionText)"
+  }
+
   static func rpcPort(default port: Int) -> ServiceOption<Int> {
     ServiceOption(
       "rpc.port",
@@ -120,6 +152,7 @@ package enum StandardOptions {
   package static func all(rpcPort: Int, adminPort: Int) -> [any DeclaredOption] {
     [
       rpcHost, Self.rpcPort(default: rpcPort), rpcThreads, rpcMessageLimit, rpcConnections,
+      rpcConnectionsPerAddress, rpcConnectionAge, rpcCalls,
       rpcReflection, rpcChannelz,
       adminHost, Self.adminPort(default: adminPort), logFormat, logLevel, logAccess,
       shutdownDelay, shutdownGrace, portsFile, supervised,

@@ -1,5 +1,8 @@
 import Foundation
 import NIOCore
+import NIOPosix
+import NIOSSL
+import NIOTLS
 import Testing
 
 @testable import RPC
@@ -257,5 +260,63 @@ struct MutualTLSTests {
     }
     #expect(error.code == .unavailable)
     #expect(error.message.contains("/no/cert"))
+  }
+
+  /// Speaks the first word after TLS, and then neither reads nor answers.
+  private final class Silent: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+      guard case .handshakeCompleted? = event as? TLSUserEvent else { return }
+      let settings = ByteBuffer(bytes: RawFrame.settings.bytes)
+      context.writeAndFlush(wrapOutboundOut(settings), promise: nil)
+      // TLS waits for our close_notify when the client closes.
+      _ = context.channel.setOption(.autoRead, value: false)
+    }
+  }
+
+  @Test func `calls on a dead connection end with it, not when TLS has closed the socket`()
+    async throws
+  {
+    try await TestCertificates.with { certificates in
+      let pair = try await certificates.issue("server", commonName: "s", names: "DNS:localhost")
+      let reloader = try server(pair, certificates)
+      let accepted = NIOLoopBoundBox<[any Channel]>.makeBoxSendingValue(
+        [],
+        eventLoop: testGroup.next()
+      )
+      let listener = try await ServerBootstrap(group: testGroup)
+        .childChannelInitializer { channel in
+          channel.eventLoop.makeCompletedFuture {
+            try channel.pipeline.syncOperations.addHandlers([
+              NIOSSLServerHandler(context: reloader.context), Silent(),
+            ])
+          }.flatMap {
+            accepted.eventLoop.submit { accepted.value.append(channel) }
+          }
+        }
+        .bind(host: "127.0.0.1", port: 0).get()
+      var configuration = try channel(certificates)
+      configuration.keepaliveInterval = .milliseconds(50)
+      configuration.keepaliveTimeout = .milliseconds(50)
+      let channel = RPCChannel(
+        host: "127.0.0.1",
+        port: listener.localAddress?.port ?? 0,
+        configuration: configuration,
+        group: testGroup
+      )
+      let error = try await failure {
+        try await channel.unary(EchoMethods.unary, Bytes("x")) as Bytes
+      }
+      #expect(error.code == .unavailable)
+      #expect(error.message.contains("no answer to a ping"), "\(error)")
+      let status = await channel.status()
+      #expect(status.endpoints.first?.connections.count == 1, "its socket lingers")
+      let sockets = try await accepted.eventLoop.submit { accepted.value }.get()
+      for socket in sockets { try? await socket.close() }
+      try await listener.close()
+      await channel.close()
+    }
   }
 }
