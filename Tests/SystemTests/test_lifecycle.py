@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -111,3 +112,28 @@ def test_a_port_in_use_is_said_in_one_line_and_leaves_no_process(tmp_path):
     assert result.returncode != 0
     assert str(port) in result.stderr and "in use" in result.stderr
     assert processes_of(tmp_path) == []
+
+
+def test_a_service_without_descriptors_waits_for_one_and_says_so(tmp_path):
+    ports, log = tmp_path / "ports.json", tmp_path / "log"
+    command = [BUILD / "llmos-tokenizer", "--rpc.port", "0", "--admin.port", "0", "--ports.file", ports,
+               "--registry.address", "127.0.0.1:1"]
+    with log.open("w") as errors:
+        service = subprocess.Popen(command, stderr=errors,
+                                   preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80)))
+    try:
+        eventually(ports.exists, "the ports file")
+        port = json.loads(ports.read_text())["rpc"]
+        # The system holds those that the service cannot accept.
+        clients = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(120)]
+        eventually(lambda: "connections cannot be accepted" in log.read_text(), "the line in the log")
+        for client in clients:
+            client.close()
+        # It takes those that waited, sees their end, and serves on.
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
+            client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+            assert client.recv(9)[3] == 4, "its SETTINGS"
+        assert log.read_text().count("connections cannot be accepted") < 50
+    finally:
+        service.terminate()
+        assert service.wait(60) == 0

@@ -36,6 +36,12 @@ struct CallObserver: ServerInterceptor {
         try await TraceContext.$current.withValue(request.trace, operation: handler)
         log?.ended(context, .ok, start.duration(to: clock.now), nil)
       } catch {
+        // Callers find it in the error, whose metadata is the trailers'.
+        var trailing = context.trailingMetadata
+        if trailing.first(RequestContext.requestIDName) == nil {
+          trailing.add(request.requestID, for: RequestContext.requestIDName)
+          context.setTrailingMetadata(trailing)
+        }
         log?.ended(context, context.status(of: error), start.duration(to: clock.now), error)
         throw error
       }
