@@ -1,3 +1,5 @@
+import JSON
+
 /// Cuts a template into text and tokens, as Jinja does with `trim_blocks` and `lstrip_blocks`:
 /// the newline after a block goes, and so do spaces between the start of a line and a block.
 struct TemplateLexer {
@@ -91,17 +93,65 @@ struct TemplateLexer {
       if opening != nil, position < scalars.count {
         end = strippedEnd(of: start..<end, sign: scalar(2), isBlock: opening != "{")
       }
-      if start < end {
-        tokens.append(Token(kind: .text(String(scalars: scalars[start..<end])), line: textLine))
-      }
+      appendText(start..<end, textLine)
       guard position < scalars.count else { break }
       switch opening {
       case "#": try comment()
       case "{": try tag(.outputBegin, .outputEnd)
-      default: try tag(.blockBegin, .blockEnd)
+      default: if try !raw() { try tag(.blockBegin, .blockEnd) }
       }
     }
     tokens.append(Token(kind: .end, line: line))
+  }
+
+  private mutating func appendText(_ range: Range<Int>, _ line: Int) {
+    if range.isEmpty { return }
+    tokens.append(Token(kind: .text(String(scalars: scalars[range])), line: line))
+  }
+
+  /// Where a block that is only `word` ends if one begins at `start`: its signs and its end.
+  private func block(
+    _ word: StaticString,
+    at start: Int
+  ) -> (opening: Unicode.Scalar?, closing: Unicode.Scalar?, end: Int)? {
+    var index = start + 2
+    func current(_ offset: Int = 0) -> Unicode.Scalar? {
+      index + offset < scalars.count ? scalars[index + offset] : nil
+    }
+    func skipSpace() { while let next = current(), next.isPythonSpace { index += 1 } }
+    let opening = current() == "-" || current() == "+" ? current() : nil
+    if opening != nil { index += 1 }
+    skipSpace()
+    for scalar in word.description.unicodeScalars {
+      guard current() == scalar else { return nil }
+      index += 1
+    }
+    skipSpace()
+    let closing = current() == "-" || current() == "+" ? current() : nil
+    if closing != nil { index += 1 }
+    guard current() == "%", current(1) == "}" else { return nil }
+    return (opening, closing, index + 2)
+  }
+
+  /// Steps over `{% raw %}…{% endraw %}` and takes the text in it as it is; false if none begins.
+  private mutating func raw() throws(TokenizerError) -> Bool {
+    guard let begin = block("raw", at: position), begin.closing != "+" else { return false }
+    advance(begin.end - position)
+    // The newline after the beginning stays, other than that of other blocks.
+    afterTag(sign: begin.closing, isBlock: false)
+    let start = position
+    let textLine = line
+    while position < scalars.count {
+      if isAt("{%"), let end = block("endraw", at: position) {
+        let textEnd = strippedEnd(of: start..<position, sign: end.opening, isBlock: true)
+        appendText(start..<textEnd, textLine)
+        advance(end.end - position)
+        afterTag(sign: end.closing, isBlock: true)
+        return true
+      }
+      advance()
+    }
+    throw failure("a raw block does not end")
   }
 
   /// Where the text before a tag ends, once white space is stripped.
@@ -125,11 +175,13 @@ struct TemplateLexer {
 
   private mutating func comment() throws(TokenizerError) {
     advance(2)
+    if scalar() == "-" || scalar() == "+" { advance() }
+    let start = position
     while !isAt("#}") {
       guard position < scalars.count else { throw failure("a comment does not end") }
       advance()
     }
-    let sign = scalars[position - 1]
+    let sign = position > start ? scalars[position - 1] : nil
     advance(2)
     afterTag(sign: sign, isBlock: true)
   }
@@ -149,11 +201,11 @@ struct TemplateLexer {
     tokens.append(Token(kind: begin, line: line))
     advance(2)
     if scalar() == "-" || scalar() == "+" { advance() }
-    var brackets = 0
+    var brackets: [String] = []
     while true {
       while let next = scalar(), next.isPythonSpace { advance() }
       guard let next = scalar() else { throw failure("a tag does not end") }
-      if brackets == 0 {
+      if brackets.isEmpty {
         let hasSign = next == "-" || (next == "+" && begin == .blockBegin)
         let offset = hasSign ? 1 : 0
         if scalar(offset) == closing, scalar(offset + 1) == "}" {
@@ -165,10 +217,14 @@ struct TemplateLexer {
       }
       let token = try token(next)
       switch token.kind {
-      case .symbol("("), .symbol("["), .symbol("{"): brackets += 1
-      case .symbol(")"), .symbol("]"), .symbol("}"):
-        brackets -= 1
-        if brackets < 0 { throw failure("a bracket too many") }
+      case .symbol("("): brackets.append(")")
+      case .symbol("["): brackets.append("]")
+      case .symbol("{"): brackets.append("}")
+      case .symbol(let symbol) where symbol == ")" || symbol == "]" || symbol == "}":
+        guard let expected = brackets.popLast() else { throw failure("unexpected \"\(symbol)\"") }
+        guard symbol == expected else {
+          throw failure("\"\(expected)\" was expected, not \"\(symbol)\"")
+        }
       default: break
       }
       tokens.append(token)
@@ -178,8 +234,9 @@ struct TemplateLexer {
   private mutating func token(_ next: Unicode.Scalar) throws(TokenizerError) -> Token {
     let start = line
     switch next {
-    case "a"..."z", "A"..."Z", "_": return Token(kind: .name(word()), line: start)
+    case "a"..."z", "A"..."Z", "_": return Token(kind: .name(try word()), line: start)
     case "0"..."9": return Token(kind: try number(), line: start)
+    case _ where Self.isWord(next): return Token(kind: .name(try word()), line: start)
     case "'", "\"": return Token(kind: .string(try string(next)), line: start)
     default: break
     }
@@ -193,39 +250,115 @@ struct TemplateLexer {
   /// Longer ones first.
   private static let symbols: [StaticString] = [
     "==", "!=", "<=", ">=", "//", "**", "(", ")", "[", "]", "{", "}", "<", ">", "=", "+", "-", "*",
-    "/", "%", "~", "|", ".", ",", ":",
+    "/", "%", "~", "|", ".", ",", ":", ";",
   ]
 
-  private mutating func word() -> String {
-    let start = position
-    while let next = scalar() {
-      switch next {
-      case "a"..."z", "A"..."Z", "_", "0"..."9": advance()
-      default: return String(scalars: scalars[start..<position])
+  /// Whether it can be part of a name.
+  private static func isWord(_ scalar: Unicode.Scalar) -> Bool {
+    if scalar.isASCII {
+      switch scalar {
+      case "a"..."z", "A"..."Z", "_", "0"..."9": return true
+      default: return false
       }
     }
+    return scalar.properties.isIDContinue
+  }
+
+  private mutating func word() throws(TokenizerError) -> String {
+    let start = position
+    guard let first = scalar(), first == "_" || first.properties.isIDStart else {
+      throw failure("a name does not begin with a letter")
+    }
+    while let next = scalar(), Self.isWord(next) { advance() }
     return String(scalars: scalars[start..<position])
   }
 
+  /// Python's numbers: underscores between digits, other bases, fractions and exponents.
   private mutating func number() throws(TokenizerError) -> Token.Kind {
-    var text = ""
-    var isInteger = true
-    while let next = scalar() {
-      if ("0"..."9").contains(next) {
-        text.unicodeScalars.append(next)
-      } else if next == ".", isInteger, let digit = scalar(1), ("0"..."9").contains(digit) {
+    let start = position
+    let afterDot = start > 0 && scalars[start - 1] == "."
+    if scalar() == "0", let (radix, digits) = basedDigits() {
+      guard let integer = Int(digits, radix: radix) else { throw tooLarge(digits) }
+      return .integer(integer)
+    }
+    var text = digits()
+    if !afterDot {
+      var isInteger = true
+      if scalar() == ".", let next = scalar(1), Self.isDigit(next) {
         isInteger = false
-        text.append(".")
-      } else {
+        advance()
+        text += "." + digits()
+      }
+      let exponent = scalar() == "e" || scalar() == "E"
+      let sign = scalar(1) == "+" || scalar(1) == "-" ? 1 : 0
+      if exponent, let next = scalar(1 + sign), Self.isDigit(next) {
+        isInteger = false
+        text += scalar(1) == "-" ? "e-" : "e"
+        advance(1 + sign)
+        text += digits()
+      }
+      if !isInteger {
+        guard let number = Double(text) else { throw tooLarge(text) }
+        return .number(number)
+      }
+    }
+    if text.utf8.count > 1, text.utf8.first == UInt8(ascii: "0") {
+      // "012" is a 0 and another number, which is never valid.
+      guard text.utf8.allSatisfy({ $0 == UInt8(ascii: "0") }) else {
+        throw failure("the number \(text.excerpt(40)) begins with 0")
+      }
+    }
+    guard let integer = Int(text) else { throw tooLarge(text) }
+    return .integer(integer)
+  }
+
+  private func tooLarge(_ text: String) -> TokenizerError {
+    failure("the number \(text.excerpt(40)) is too large")
+  }
+
+  private static func isDigit(_ scalar: Unicode.Scalar) -> Bool { ("0"..."9").contains(scalar) }
+
+  /// Steps over digits with single underscores between them.
+  private mutating func digits() -> String {
+    var text = ""
+    while let next = scalar() {
+      if Self.isDigit(next) {
+        text.unicodeScalars.append(next)
+      } else if next != "_" || !(scalar(1).map(Self.isDigit) ?? false) {
         break
       }
       advance()
     }
-    if isInteger, let integer = Int(text) { return .integer(integer) }
-    guard !isInteger, let number = Double(text), number.isFinite else {
-      throw failure("the number \(text.prefix(40)) is too large")
+    return text
+  }
+
+  /// Steps over a number such as 0x1F.
+  private mutating func basedDigits() -> (radix: Int, digits: String)? {
+    let radix: Int
+    switch scalar(1) {
+    case "x", "X": radix = 16
+    case "o", "O": radix = 8
+    case "b", "B": radix = 2
+    default: return nil
     }
-    return .number(number)
+    func isDigit(_ scalar: Unicode.Scalar?) -> Bool {
+      guard let scalar, scalar.isASCII, let value = Character(scalar).hexDigitValue else {
+        return false
+      }
+      return value < radix
+    }
+    guard isDigit(scalar(2)) || (scalar(2) == "_" && isDigit(scalar(3))) else { return nil }
+    advance(2)
+    var text = ""
+    while let next = scalar() {
+      if isDigit(next) {
+        text.unicodeScalars.append(next)
+      } else if next != "_" || !isDigit(scalar(1)) {
+        break
+      }
+      advance()
+    }
+    return (radix, text)
   }
 
   private mutating func string(_ quote: Unicode.Scalar) throws(TokenizerError) -> String {
@@ -260,7 +393,16 @@ struct TemplateLexer {
     case "x": text.append(try hexadecimal(2))
     case "u": text.append(try hexadecimal(4))
     case "U": text.append(try hexadecimal(8))
-    case "0"..."7", "N": throw failure("the escape \\\(next) is not supported")
+    case "0"..."7":
+      var value = next.value - 0x30
+      var count = 1
+      while count < 3, let digit = scalar(), ("0"..."7").contains(digit) {
+        value = value * 8 + digit.value - 0x30
+        advance()
+        count += 1
+      }
+      if let scalar = Unicode.Scalar(value) { text.append(scalar) }
+    case "N": throw failure("the escape \\N is not supported")
     default:
       text.append("\\")
       text.append(next)

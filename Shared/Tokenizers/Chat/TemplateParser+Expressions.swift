@@ -1,32 +1,67 @@
+import JSON
+
 /// Expressions, by precedence from weak to strong as in Jinja: conditional, or, and, not,
-/// comparison, + -, ~, * // %, sign, member and call, filter and test.
+/// comparison, + -, ~, * / // %, **, sign, member and call, filter and test.
 extension TemplateParser {
   typealias Expression = TemplateExpression
 
-  mutating func expression() throws(TokenizerError) -> Expression {
-    let value = try expressionWithoutCondition()
-    guard case .name("if") = token.kind else { return value }
-    let line = token.line
-    advance()
-    let condition = try expressionWithoutCondition()
-    var otherwise: Expression?
-    if take(.name("else")) {
-      try enterNesting()
-      otherwise = try expression()
-      expressionNesting -= 1
-    }
-    return try make(
-      .conditional(condition, then: value, else: otherwise),
-      line,
-      [value, condition] + [otherwise].compactMap { $0 }
-    )
-  }
-
-  mutating func expressionWithoutCondition() throws(TokenizerError) -> Expression {
+  mutating func expression(withCondition: Bool = true) throws(TokenizerError) -> Expression {
     try enterNesting()
     defer { expressionNesting -= 1 }
+    guard withCondition else { return try disjunction() }
+    let unknownsBefore = unknowns.count
+    let value = try disjunction()
+    guard isAt(word: "if") else { return value }
+    let result = try conditional(value)
+    // What stands around an `if` may never be reached.
+    unknowns.removeLast(unknowns.count - unknownsBefore)
+    return result
+  }
+
+  private mutating func conditional(_ first: Expression) throws(TokenizerError) -> Expression {
+    var value = first
+    while isAt(word: "if") {
+      let line = token.line
+      advance()
+      let condition = try disjunction()
+      let otherwise = take(word: "else") ? try expression() : nil
+      value = try make(
+        .conditional(condition, then: value, else: otherwise),
+        line,
+        [value, condition] + [otherwise].compactMap { $0 }
+      )
+    }
+    return value
+  }
+
+  /// One expression, or a tuple of several with commas between them.
+  mutating func tuple(
+    withCondition: Bool = true,
+    until end: String? = nil,
+    inBrackets: Bool = false
+  ) throws(TokenizerError) -> Expression {
+    let line = token.line
+    var parts: [Expression] = []
+    var isTuple = false
+    while true {
+      if !parts.isEmpty { try expect(symbol: ",") }
+      if isTupleEnd(end) { break }
+      parts.append(try expression(withCondition: withCondition))
+      guard isAt(symbol: ",") else { break }
+      isTuple = true
+    }
+    if !isTuple {
+      if let only = parts.first { return only }
+      guard inBrackets else {
+        throw failure("an expression was expected, not \(description(token))")
+      }
+    }
+    return try make(.array(parts, .tuple), line, parts)
+  }
+
+  private mutating func disjunction() throws(TokenizerError) -> Expression {
     var left = try conjunction()
-    while take(.name("or")) {
+    while take(word: "or") {
       let right = try conjunction()
       left = try make(.or(left, right), left.line, [left, right])
     }
@@ -55,7 +90,7 @@ extension TemplateParser {
 
   private mutating func conjunction() throws(TokenizerError) -> Expression {
     var left = try negation()
-    while take(.name("and")) {
+    while take(word: "and") {
       let right = try negation()
       left = try make(.and(left, right), left.line, [left, right])
     }
@@ -64,7 +99,7 @@ extension TemplateParser {
 
   private mutating func negation() throws(TokenizerError) -> Expression {
     let line = token.line
-    guard take(.name("not")) else { return try comparison() }
+    guard take(word: "not") else { return try comparison() }
     try enterNesting()
     defer { expressionNesting -= 1 }
     let operand = try negation()
@@ -99,17 +134,20 @@ extension TemplateParser {
 
   private mutating func sum() throws(TokenizerError) -> Expression {
     var left = try concatenation()
-    while true {
-      let operation: Expression.Arithmetic
-      switch token.kind {
-      case .symbol("+"): operation = .add
-      case .symbol("-"): operation = .subtract
-      default: return left
-      }
-      advance()
+    while let operation = takeOperation([.add, .subtract]) {
       let right = try concatenation()
       left = try make(.arithmetic(operation, left, right), left.line, [left, right])
     }
+    return left
+  }
+
+  private mutating func takeOperation(_ operations: [Expression.Arithmetic]) -> Expression.Arithmetic?
+  {
+    guard case .symbol(let symbol) = token.kind,
+      let operation = Expression.Arithmetic(rawValue: symbol), operations.contains(operation)
+    else { return nil }
+    advance()
+    return operation
   }
 
   private mutating func concatenation() throws(TokenizerError) -> Expression {
@@ -119,40 +157,46 @@ extension TemplateParser {
   }
 
   private mutating func product() throws(TokenizerError) -> Expression {
+    var left = try power()
+    while let operation = takeOperation([.multiply, .divide, .floorDivide, .modulo]) {
+      let right = try power()
+      left = try make(.arithmetic(operation, left, right), left.line, [left, right])
+    }
+    return left
+  }
+
+  /// Jinja's powers associate to the left, other than Python's.
+  private mutating func power() throws(TokenizerError) -> Expression {
     var left = try signed()
-    while true {
-      let operation: Expression.Arithmetic
-      switch token.kind {
-      case .symbol("*"): operation = .multiply
-      case .symbol("//"): operation = .floorDivide
-      case .symbol("%"): operation = .modulo
-      case .symbol("/"), .symbol("**"):
-        throw failure("the operator \(description(token)) is not supported")
-      default: return left
-      }
-      advance()
+    while let operation = takeOperation([.power]) {
       let right = try signed()
       left = try make(.arithmetic(operation, left, right), left.line, [left, right])
     }
+    return left
   }
 
   private mutating func signed(withFilters: Bool = true) throws(TokenizerError) -> Expression {
     let line = token.line
     var value: Expression
-    if take(symbol: "-") {
+    if isAt(symbol: "-") || isAt(symbol: "+") {
+      let isNegative = isAt(symbol: "-")
+      advance()
       try enterNesting()
       defer { expressionNesting -= 1 }
       let operand = try signed(withFilters: false)
-      value = try make(.negative(operand), line, [operand])
+      value = try make(isNegative ? .negative(operand) : .positive(operand), line, [operand])
     } else {
-      value = try postfix(try primary())
+      value = try primary()
     }
+    value = try postfix(value)
     guard withFilters else { return value }
     while true {
       if take(symbol: "|") {
-        value = try filter(value)
-      } else if take(.name("is")) {
+        value = try filters(value, line)
+      } else if take(word: "is") {
         value = try test(value)
+      } else if isAt(symbol: "(") {
+        value = try call(value)
       } else {
         return value
       }
@@ -168,8 +212,9 @@ extension TemplateParser {
       case "true", "True": return try make(.literal(.bool(true)), line)
       case "false", "False": return try make(.literal(.bool(false)), line)
       case "none", "None": return try make(.literal(.none), line)
-      case "and", "or", "not", "in", "is", "if", "else":
-        throw failure("\"\(name)\" was not expected", line: line)
+      case "caller", "varargs", "kwargs":
+        for index in macroUses.indices { macroUses[index].insert(name) }
+        return try make(.name(name), line)
       default: return try make(.name(name), line)
       }
     case .string(var text):
@@ -187,8 +232,7 @@ extension TemplateParser {
       return try make(.literal(.number(number)), line)
     case .symbol("("):
       advance()
-      let value = try expression()
-      if case .symbol(",") = token.kind { throw failure("tuples are not supported") }
+      let value = try tuple(inBrackets: true)
       try expect(symbol: ")")
       return value
     case .symbol("["): return try array()
@@ -201,29 +245,31 @@ extension TemplateParser {
     let line = token.line
     advance()
     var elements: [Expression] = []
-    while !take(symbol: "]") {
-      elements.append(try expression())
-      if !take(symbol: ",") {
-        try expect(symbol: "]")
-        break
+    while !isAt(symbol: "]") {
+      if !elements.isEmpty {
+        try expect(symbol: ",")
+        if isAt(symbol: "]") { break }
       }
+      elements.append(try expression())
     }
-    return try make(.array(elements), line, elements)
+    advance()
+    return try make(.array(elements, .list), line, elements)
   }
 
   private mutating func dictionary() throws(TokenizerError) -> Expression {
     let line = token.line
     advance()
     var members: [(key: Expression, value: Expression)] = []
-    while !take(symbol: "}") {
+    while !isAt(symbol: "}") {
+      if !members.isEmpty {
+        try expect(symbol: ",")
+        if isAt(symbol: "}") { break }
+      }
       let key = try expression()
       try expect(symbol: ":")
       members.append((key, try expression()))
-      if !take(symbol: ",") {
-        try expect(symbol: "}")
-        break
-      }
     }
+    advance()
     return try make(.dictionary(members), line, members.flatMap { [$0.key, $0.value] })
   }
 
@@ -241,69 +287,146 @@ extension TemplateParser {
         }
       } else if take(symbol: "[") {
         value = try subscripted(value, line)
-      } else if case .symbol("(") = token.kind {
-        let arguments = try arguments()
-        value = try make(.call(value, arguments), line, [value] + arguments.map(\.value))
+      } else if isAt(symbol: "(") {
+        value = try call(value)
       } else {
         return value
       }
     }
   }
 
+  private mutating func call(_ function: Expression) throws(TokenizerError) -> Expression {
+    let line = token.line
+    let arguments = try arguments()
+    return try make(.call(function, arguments), line, [function] + arguments.parts)
+  }
+
   private mutating func subscripted(
     _ base: Expression,
     _ line: Int
   ) throws(TokenizerError) -> Expression {
-    var from: Expression?
-    if token.kind != .symbol(":") { from = try expression() }
-    if let from, take(symbol: "]") { return try make(.index(base, from), line, [base, from]) }
-    try expect(symbol: ":")
-    let to = token.kind == .symbol("]") ? nil : try expression()
-    guard token.kind != .symbol(":") else { throw failure("steps of slices are not supported") }
-    try expect(symbol: "]")
-    return try make(
-      .slice(base, from: from, to: to),
-      line,
-      [base] + [from, to].compactMap { $0 }
-    )
-  }
-
-  private mutating func arguments() throws(TokenizerError) -> [Expression.Argument] {
-    try expect(symbol: "(")
-    var arguments: [Expression.Argument] = []
-    while !take(symbol: ")") {
-      var name: String?
-      if case .name(let word) = token.kind, next.kind == .symbol("=") {
-        name = word
-        advance()
-        advance()
-      }
-      arguments.append(Expression.Argument(name: name, value: try expression()))
-      if !take(symbol: ",") {
-        try expect(symbol: ")")
-        break
+    var keys: [Expression] = []
+    var slice: TemplateSlice?
+    var count = 0
+    while !isAt(symbol: "]") {
+      if count > 0 { try expect(symbol: ",") }
+      count += 1
+      if isAt(symbol: ":") {
+        slice = try self.slice(from: nil)
+      } else {
+        let key = try expression()
+        if isAt(symbol: ":") { slice = try self.slice(from: key) } else { keys.append(key) }
       }
     }
+    advance()
+    if let slice {
+      guard count == 1 else { throw failure("slices in several dimensions are not supported") }
+      return try make(.slice(base, slice), line, [base] + slice.parts)
+    }
+    if count == 1 { return try make(.index(base, keys[0]), line, [base, keys[0]]) }
+    let key = try make(.array(keys, .tuple), line, keys)
+    return try make(.index(base, key), line, [base, key])
+  }
+
+  private mutating func slice(from: Expression?) throws(TokenizerError) -> TemplateSlice {
+    advance()
+    var slice = TemplateSlice(from: from)
+    func isEnd() -> Bool { isAt(symbol: "]") || isAt(symbol: ",") }
+    if !isAt(symbol: ":"), !isEnd() { slice.to = try expression() }
+    if take(symbol: ":"), !isEnd() { slice.step = try expression() }
+    return slice
+  }
+
+  private mutating func arguments() throws(TokenizerError) -> TemplateCallArguments {
+    let line = token.line
+    try expect(symbol: "(")
+    var arguments = TemplateCallArguments()
+    func check(_ isValid: Bool) throws(TokenizerError) {
+      guard isValid else { throw failure("the arguments of a call are not valid", line: line) }
+    }
+    var isFirst = true
+    while !isAt(symbol: ")") {
+      if !isFirst {
+        try expect(symbol: ",")
+        if isAt(symbol: ")") { break }
+      }
+      isFirst = false
+      if take(symbol: "*") {
+        try check(arguments.rest == nil && arguments.namedRest == nil)
+        arguments.rest = try expression()
+      } else if take(symbol: "**") {
+        try check(arguments.namedRest == nil)
+        arguments.namedRest = try expression()
+      } else if case .name(let name) = token.kind, next.kind == .symbol("=") {
+        try check(arguments.namedRest == nil && !arguments.named.contains { $0.name.isSame(name) })
+        advance()
+        advance()
+        arguments.named.append((name, try expression()))
+      } else {
+        try check(
+          arguments.rest == nil && arguments.namedRest == nil && arguments.named.isEmpty
+        )
+        arguments.positional.append(try expression())
+      }
+    }
+    advance()
     return arguments
   }
 
-  private mutating func filter(_ value: Expression) throws(TokenizerError) -> Expression {
-    let line = token.line
-    let name = try expectName()
-    guard let filter = TemplateFilter(rawValue: name) else {
-      throw failure("the filter \"\(name)\" is not supported", line: line)
-    }
-    let arguments = token.kind == .symbol("(") ? try arguments() : []
-    return try make(.filter(value, filter, arguments), line, [value] + arguments.map(\.value))
+  /// Filters one after the other; the `|` before the first is stepped over.
+  mutating func filters(_ base: Expression, _ line: Int) throws(TokenizerError) -> Expression {
+    var value = base
+    repeat {
+      let line = token.line
+      let name = try dottedName()
+      let arguments = isAt(symbol: "(") ? try arguments() : TemplateCallArguments()
+      let parts = [value] + arguments.parts
+      if let filter = TemplateFilter(rawValue: name) {
+        value = try make(.filter(value, filter, arguments), line, parts)
+      } else {
+        value = try unknown("the filter \"\(name.excerpt(40))\" is not supported", line, parts)
+      }
+    } while take(symbol: "|")
+    return value
+  }
+
+  private mutating func dottedName() throws(TokenizerError) -> String {
+    var name = try expectName()
+    while take(symbol: ".") { name += "." + (try expectName()) }
+    return name
+  }
+
+  private mutating func unknown(
+    _ cause: String,
+    _ line: Int,
+    _ parts: [Expression]
+  ) throws(TokenizerError) -> Expression {
+    if !isConditional { unknowns.append(failure(cause, line: line)) }
+    return try make(.unknown(cause), line, parts)
   }
 
   private mutating func test(_ value: Expression) throws(TokenizerError) -> Expression {
     let line = token.line
-    let isNegated = take(.name("not"))
-    let name = try expectName()
-    guard let test = TemplateTest(rawValue: name) else {
-      throw failure("the test \"\(name)\" is not supported", line: line)
+    let isNegated = take(word: "not")
+    let name = try dottedName()
+    var arguments = TemplateCallArguments()
+    switch token.kind {
+    case .symbol("("): arguments = try self.arguments()
+    case .name("else"), .name("or"), .name("and"): break
+    case .name("is"): throw failure("tests cannot be chained with \"is\"")
+    case .name, .string, .integer, .number, .symbol("["), .symbol("{"):
+      try enterNesting()
+      defer { expressionNesting -= 1 }
+      arguments.positional = [try postfix(try primary())]
+    default: break
     }
-    return try make(.test(value, test, isNegated: isNegated), line, [value])
+    let parts = [value] + arguments.parts
+    let result: Expression
+    if let test = TemplateTest(rawValue: name) {
+      result = try make(.test(value, test, arguments), line, parts)
+    } else {
+      result = try unknown("the test \"\(name.excerpt(40))\" is not supported", line, parts)
+    }
+    return isNegated ? try make(.not(result), line, [result]) : result
   }
 }

@@ -1,3 +1,5 @@
+import JSON
+
 /// Evaluating expressions.
 extension TemplateRun {
   mutating func evaluate(
@@ -8,214 +10,241 @@ extension TemplateRun {
     switch expression.kind {
     case .literal(let value): return value
     case .name(let name): return variable(name)
-    case .array(let parts): return try list(parts)
-    case .dictionary(let members): return try dictionary(members)
-    case .attribute(let base, let name): return try member(of: try evaluate(base), name)
+    case .rendered: return .string(rendered)
+    case .unknown(let cause): throw failure(cause)
+    default: break
+    }
+    try enter()
+    defer { leave() }
+    switch expression.kind {
+    case .array, .dictionary, .concatenation, .slice: return try evaluateParts(expression)
+    case .and, .or, .not, .conditional, .comparison: return try evaluateLogic(expression)
+    default: return try evaluateOperation(expression)
+    }
+  }
+
+  private mutating func evaluateOperation(
+    _ expression: TemplateExpression
+  ) throws(TokenizerError) -> TemplateValue {
+    switch expression.kind {
+    case .attribute(let base, let name):
+      let value = try evaluate(base)
+      line = expression.line
+      return try attribute(name, of: value)
     case .index(let base, let key):
       let value = try evaluate(base)
-      return try element(of: value, try evaluate(key))
-    case .slice(let base, let from, let to): return try slice(base, from, to)
-    case .call(let callee, let arguments): return try call(callee, arguments)
+      let key = try evaluate(key)
+      line = expression.line
+      return try item(key, of: value)
+    case .call(let function, let arguments):
+      let callee = try evaluate(function)
+      let values = try evaluate(arguments)
+      line = expression.line
+      return try call(callee, values)
     case .filter(let base, let filter, let arguments):
       let value = try evaluate(base)
-      return try apply(filter, to: value, try evaluate(arguments))
-    case .test(let base, let test, let isNegated):
-      return .bool(self.test(try evaluate(base), test) != isNegated)
-    case .not(let operand): return .bool(try !evaluate(operand).isTrue)
+      let values = try evaluate(arguments)
+      line = expression.line
+      return try apply(filter, to: value, values)
+    case .test(let base, let test, let arguments):
+      let value = try evaluate(base)
+      let values = try evaluate(arguments)
+      line = expression.line
+      return .bool(try self.test(value, test, values))
     case .negative(let operand): return try negated(try evaluate(operand))
+    case .positive(let operand): return try positive(try evaluate(operand))
+    case .arithmetic(let operation, let left, let right):
+      let left = try evaluate(left)
+      let right = try evaluate(right)
+      line = expression.line
+      return try arithmetic(operation, left, right)
+    default: return .none
+    }
+  }
+
+  private mutating func evaluateLogic(
+    _ expression: TemplateExpression
+  ) throws(TokenizerError) -> TemplateValue {
+    switch expression.kind {
+    case .not(let operand): return .bool(try !evaluate(operand).isTrue)
     case .and(let left, let right):
       let value = try evaluate(left)
       return value.isTrue ? try evaluate(right) : value
     case .or(let left, let right):
       let value = try evaluate(left)
       return value.isTrue ? value : try evaluate(right)
-    case .arithmetic(let operation, let left, let right):
-      let value = try evaluate(left)
-      return try arithmetic(operation, value, try evaluate(right))
-    case .concatenation(let parts): return try concatenation(parts)
-    case .comparison(let left, let others): return try comparison(left, others)
     case .conditional(let condition, let value, let otherwise):
       if try evaluate(condition).isTrue { return try evaluate(value) }
-      guard let otherwise else { return .undefined("an if without else") }
+      guard let otherwise else {
+        return .undefined(
+          .other("an \"if\" in line \(expression.line) was false and has no \"else\"")
+        )
+      }
       return try evaluate(otherwise)
-    }
-  }
-
-  private mutating func list(_ parts: [TemplateExpression]) throws(TokenizerError) -> TemplateValue
-  {
-    try pay(building: parts.count * Self.elementBytes)
-    var elements: [TemplateValue] = []
-    for part in parts { elements.append(try evaluate(part)) }
-    return try array(elements)
-  }
-
-  /// Makes a list, which must not be nested too deeply or hold a namespace.
-  func array(_ elements: [TemplateValue]) throws(TokenizerError) -> TemplateValue {
-    let array = TemplateArray(elements)
-    try check(elements, depth: array.depth)
-    return .array(array)
-  }
-
-  private func check(_ values: [TemplateValue], depth: Int) throws(TokenizerError) {
-    guard depth <= TemplateLimits.valueDepthMax else {
-      throw failure("a value is nested deeper than \(TemplateLimits.valueDepthMax)")
-    }
-    for case .namespace in values { throw failure("a namespace cannot be put into another value") }
-  }
-
-  private mutating func dictionary(
-    _ parts: [(key: TemplateExpression, value: TemplateExpression)]
-  ) throws(TokenizerError) -> TemplateValue {
-    try pay(building: parts.count * Self.elementBytes * 2)
-    try pay(work: parts.count * parts.count)
-    var members: [(key: String, value: TemplateValue)] = []
-    for part in parts {
-      guard case .string(let key) = try evaluate(part.key) else {
-        throw failure("only strings can be keys")
+    case .comparison(let first, let others):
+      var left = try evaluate(first)
+      for (comparison, expression) in others {
+        let right = try evaluate(expression)
+        guard try compare(comparison, left, right) else { return .bool(false) }
+        left = right
       }
-      members.append((key, try evaluate(part.value)))
-    }
-    let dictionary = TemplateDictionary(members)
-    try check(members.map(\.value), depth: dictionary.depth)
-    return .dictionary(dictionary)
-  }
-
-  private mutating func member(
-    of value: TemplateValue,
-    _ name: String
-  ) throws(TokenizerError) -> TemplateValue {
-    switch value {
-    case .undefined(let missing):
-      throw failure("\"\(missing)\" is undefined, it has no \"\(name)\"")
-    case .dictionary(let dictionary):
-      try pay(work: dictionary.members.count)
-      return dictionary[name] ?? .undefined(name)
-    case .namespace(let namespace): return namespace.members[name] ?? .undefined(name)
-    default: return .undefined(name)
+      return .bool(true)
+    default: return .none
     }
   }
 
-  private mutating func element(
-    of value: TemplateValue,
-    _ key: TemplateValue
+  private mutating func evaluateParts(
+    _ expression: TemplateExpression
   ) throws(TokenizerError) -> TemplateValue {
-    switch (value, key) {
-    case (.undefined(let missing), _):
-      throw failure("\"\(missing)\" is undefined, it has no elements")
-    case (.dictionary(let dictionary), .string(let key)):
-      try pay(work: dictionary.members.count)
-      return dictionary[key] ?? .undefined(key)
-    case (.array(let array), _):
-      guard let index = key.integral,
-        let position = Self.position(index, count: array.elements.count)
-      else { break }
-      return array.elements[position]
-    case (.string(let string), _):
-      try pay(work: string.utf8.count)
-      let scalars = string.unicodeScalars
-      guard let index = key.integral, let position = Self.position(index, count: scalars.count)
-      else { break }
-      return .string(String(scalars[scalars.index(scalars.startIndex, offsetBy: position)]))
-    default: break
-    }
-    if case .string(let name) = key { return .undefined(name) }
-    return .undefined("an element of \(value.kind)")
-  }
-
-  /// The position that a Python index means; nil if there is none.
-  private static func position(_ index: Int, count: Int) -> Int? {
-    if index >= 0 { return index < count ? index : nil }
-    return index >= -count ? count + index : nil
-  }
-
-  private mutating func slice(
-    _ base: TemplateExpression,
-    _ from: TemplateExpression?,
-    _ to: TemplateExpression?
-  ) throws(TokenizerError) -> TemplateValue {
-    let value = try evaluate(base)
-    let from = try bound(from)
-    let to = try bound(to)
-    func range(_ count: Int) -> Range<Int> {
-      func clamp(_ index: Int) -> Int {
-        index >= 0 ? min(index, count) : index >= -count ? count + index : 0
+    switch expression.kind {
+    case .array(let parts, let kind):
+      try pay(building: parts.count * Self.elementBytes)
+      var elements: [TemplateValue] = []
+      for part in parts { elements.append(try evaluate(part)) }
+      return try array(elements, kind)
+    case .dictionary(let parts):
+      try pay(building: parts.count * Self.elementBytes * 2)
+      var members: [(key: TemplateValue, value: TemplateValue)] = []
+      for part in parts {
+        let key = try evaluate(part.key)
+        members.append((key, try evaluate(part.value)))
       }
-      let start = clamp(from ?? 0)
-      return start..<max(start, clamp(to ?? count))
+      return try dictionary(members)
+    case .concatenation(let parts):
+      var text = ""
+      for part in parts { try append(try self.text(of: try evaluate(part)), to: &text) }
+      return .string(text)
+    case .slice(let base, let slice):
+      let value = try evaluate(base)
+      let from = try slice.from.map { (part) throws(TokenizerError) in try evaluate(part) }
+      let to = try slice.to.map { (part) throws(TokenizerError) in try evaluate(part) }
+      let step = try slice.step.map { (part) throws(TokenizerError) in try evaluate(part) }
+      line = expression.line
+      return try self.slice(value, from ?? .none, to ?? .none, step ?? .none)
+    default: return .none
     }
-    switch value {
-    case .array(let array):
-      let range = range(array.elements.count)
-      try pay(building: range.count * Self.elementBytes)
-      return .array(TemplateArray(Array(array.elements[range])))
-    case .string(let string):
-      try pay(building: string.utf8.count)
-      let scalars = Array(string.unicodeScalars)
-      return .string(String(scalars: scalars[range(scalars.count)]))
-    case .undefined(let missing):
-      throw failure("\"\(missing)\" is undefined, it has no elements")
-    default: throw failure("\(value.kind) has no slices")
-    }
-  }
-
-  private mutating func bound(_ expression: TemplateExpression?) throws(TokenizerError) -> Int? {
-    guard let expression else { return nil }
-    let value = try evaluate(expression)
-    if case .none = value { return nil }
-    guard let index = value.integral else {
-      throw failure("\(value.kind) cannot be the bound of a slice")
-    }
-    return index
-  }
-
-  private mutating func concatenation(
-    _ parts: [TemplateExpression]
-  ) throws(TokenizerError) -> TemplateValue {
-    var texts: [String] = []
-    for part in parts {
-      let value = try evaluate(part)
-      texts.append(try text(of: value))
-    }
-    try pay(building: texts.reduce(0) { $0 + $1.utf8.count })
-    return .string(texts.joined())
-  }
-
-  private mutating func comparison(
-    _ left: TemplateExpression,
-    _ others: [(TemplateExpression.Comparison, TemplateExpression)]
-  ) throws(TokenizerError) -> TemplateValue {
-    var value = try evaluate(left)
-    for (comparison, other) in others {
-      let right = try evaluate(other)
-      guard try compare(value, comparison, right) else { return .bool(false) }
-      value = right
-    }
-    return .bool(true)
   }
 
   mutating func evaluate(
-    _ arguments: [TemplateExpression.Argument]
+    _ arguments: TemplateCallArguments
   ) throws(TokenizerError) -> TemplateArguments {
-    var values: [(name: String?, value: TemplateValue)] = []
-    for argument in arguments { values.append((argument.name, try evaluate(argument.value))) }
-    return TemplateArguments(values: values)
+    var values = TemplateArguments()
+    for part in arguments.positional { values.positional.append(try evaluate(part)) }
+    for part in arguments.named { values.named.append((part.name, try evaluate(part.value))) }
+    if let rest = arguments.rest {
+      values.positional += try elements(of: try evaluate(rest))
+    }
+    if let rest = arguments.namedRest {
+      guard case .dictionary(let dictionary) = try evaluate(rest) else {
+        throw failure("what follows ** is not a dictionary")
+      }
+      try pay(work: dictionary.members.count * (values.named.count + 1))
+      for member in dictionary.members {
+        guard case .string(let name) = member.key else {
+          throw failure("a name of an argument is not a string")
+        }
+        guard !values.named.contains(where: { $0.name.isSame(name) }) else {
+          throw failure("two arguments are named \"\(name.excerpt(40))\"")
+        }
+        values.named.append((name, member.value))
+      }
+    }
+    return values
   }
-}
 
-/// Evaluated arguments of a call.
-struct TemplateArguments {
-  var values: [(name: String?, value: TemplateValue)]
+  // MARK: Lists and dictionaries
 
-  /// The argument at `position` among those without name, or the one called `name`.
-  func value(_ position: Int, _ name: String) -> TemplateValue? {
-    let positional = values.filter { $0.name == nil }
-    if position < positional.count { return positional[position].value }
-    return values.first { $0.name == name }?.value
+  /// Makes a list, which must not be nested too deeply.
+  func array(
+    _ elements: [TemplateValue],
+    _ kind: TemplateArray.Kind = .list
+  ) throws(TokenizerError) -> TemplateValue {
+    let array = TemplateArray(elements, kind)
+    try check(depth: array.depth)
+    return .array(array)
   }
 
-  /// Whether there are no others than these, in this order.
-  func areOnly(_ names: String...) -> Bool {
-    values.count { $0.name == nil } <= names.count
-      && values.allSatisfy { $0.name.map(names.contains) ?? true }
+  func check(depth: Int) throws(TokenizerError) {
+    guard depth <= TemplateLimits.valueDepthMax else {
+      throw failure(
+        "a value is nested deeper than \(TemplateLimits.valueDepthMax)",
+        .limitExceeded
+      )
+    }
+  }
+
+  func key(_ value: TemplateValue) throws(TokenizerError) -> TemplateKey {
+    guard let key = TemplateKey(value) else { throw failure("\(value.kind) cannot be a key") }
+    return key
+  }
+
+  mutating func dictionary(
+    _ members: [(key: TemplateValue, value: TemplateValue)]
+  ) throws(TokenizerError) -> TemplateValue {
+    var keyed: [(key: TemplateKey, value: TemplateValue)] = []
+    for member in members { keyed.append((try key(member.key), member.value)) }
+    let dictionary = TemplateDictionary(keyed)
+    try check(depth: dictionary.depth)
+    return .dictionary(dictionary)
+  }
+
+  // MARK: Going through values
+
+  /// The number of elements if Python's `len` knows it.
+  mutating func count(of value: TemplateValue) throws(TokenizerError) -> Int? {
+    switch value {
+    case .undefined: return 0
+    case .string(let string):
+      try pay(work: string.utf8.count)
+      return string.unicodeScalars.count
+    case .array(let array): return array.elements.count
+    case .dictionary(let dictionary): return dictionary.members.count
+    case .range(let range): return range.count
+    case .view(let view): return view.dictionary.members.count
+    case .loop(let loop): return try loop.count(&self)
+    default: return nil
+    }
+  }
+
+  /// All elements; an iterator is used up.
+  mutating func elements(of value: TemplateValue) throws(TokenizerError) -> [TemplateValue] {
+    switch value {
+    case .array(let array): return array.elements
+    case .undefined: return []
+    case .string(let string):
+      try pay(building: string.utf8.count * Self.elementBytes)
+      return string.unicodeScalars.map { .string(String($0)) }
+    case .dictionary(let dictionary):
+      try pay(building: dictionary.members.count * Self.elementBytes)
+      return dictionary.members.map(\.key)
+    case .range(let range):
+      try pay(building: range.count * Self.elementBytes)
+      return range.elements
+    case .view(let view):
+      try pay(building: view.dictionary.members.count * Self.elementBytes * 4)
+      return view.elements
+    case .iterator(let iterator):
+      var elements: [TemplateValue] = []
+      while let element = try iterator.next(&self) {
+        try pay(building: Self.elementBytes)
+        elements.append(element)
+      }
+      return elements
+    default: throw failure("\(value.kind) cannot be gone through")
+    }
+  }
+
+  mutating func iterator(over value: TemplateValue) throws(TokenizerError) -> TemplateIterator {
+    if case .iterator(let iterator) = value { return iterator }
+    return TemplateIterator(try elements(of: value), depth: value.depth)
+  }
+
+  /// Makes an iterator that goes through `source`, which must not be too long a chain.
+  func iterator(
+    through source: TemplateIterator,
+    _ step: @escaping TemplateIterator.Step
+  ) throws(TokenizerError) -> TemplateValue {
+    try check(depth: source.depth + 1)
+    return .iterator(TemplateIterator(depth: source.depth + 1, step))
   }
 }

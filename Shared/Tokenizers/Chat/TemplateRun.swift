@@ -2,42 +2,59 @@
 ///
 /// The language can reach nothing but its values, every operation pays for its work and for what
 /// it builds before it does so, and recursion is bounded by the depth of blocks, expressions and
-/// values. So a template, which comes from whoever made the model, can do no harm but fail.
+/// values, and by `TemplateLimits.runDepthMax`. So a template, which comes from whoever made the
+/// model, can do no harm but fail.
 struct TemplateRun {
-  private struct Scope {
-    var variables: [String: TemplateValue] = [:]
-    var loop: Loop?
-  }
-
-  private struct Loop {
-    var elements: [TemplateValue]
-    var index: Int
-  }
-
-  private let budget: TemplateBudget
-  private var scopes: [Scope]
-  private var output: [UInt8] = []
+  let budget: TemplateBudget
+  let clock: TemplateClock
+  var scope: TemplateScope
+  var output: [UInt8] = []
+  /// How many scalars `output` has, counted outside of captured blocks.
+  var outputScalars = 0
+  /// The blocks around that capture what they render.
+  var captureDepth = 0
+  /// Where the output of `generation` blocks is, in scalars.
+  var generationRanges: [Range<Int>] = []
+  /// What the filters of a block begin with.
+  var rendered = ""
   private var work = 0
   private var builtBytes = 0
+  private var depth = 0
   /// The line that is being run.
   var line = 1
+  /// What may hold itself in a circle and is emptied in the end.
+  private var namespaces: [TemplateNamespace] = []
+  private var scopes: [TemplateScope] = []
+  private var loops: [TemplateLoopState] = []
 
-  /// Renders `statements`.
+  /// Renders `block`.
   ///
   /// - Throws: `template` naming the line and the cause, `refusedByTemplate`, `limitExceeded`.
   static func render(
-    _ statements: [TemplateStatement],
+    _ block: TemplateBlock,
     _ variables: [String: TemplateValue],
-    budget: TemplateBudget = TemplateBudget()
-  ) throws(TokenizerError) -> String {
-    var run = TemplateRun(scopes: [Scope(variables: variables)], budget: budget)
-    try run.run(statements)
-    return String(decoding: run.output, as: UTF8.self)
+    budget: TemplateBudget = TemplateBudget(),
+    clock: TemplateClock = .system
+  ) throws(TokenizerError) -> RenderedChat {
+    var context: [String: TemplateValue] = [:]
+    for global in TemplateGlobal.allCases { context[global.rawValue] = .function(.global(global)) }
+    context.merge(variables) { $1 }
+    let root = TemplateScope(context, parent: nil)
+    let scope = TemplateScope(parent: root, hidden: block.hidden)
+    var run = TemplateRun(budget: budget, clock: clock, scope: scope)
+    defer { run.breakCircles() }
+    _ = try run.run(block)
+    return RenderedChat(
+      text: String(decoding: run.output, as: UTF8.self),
+      generationRanges: run.generationRanges
+    )
   }
 
-  private init(scopes: [Scope], budget: TemplateBudget) {
-    self.scopes = scopes
+  private init(budget: TemplateBudget, clock: TemplateClock, scope: TemplateScope) {
     self.budget = budget
+    self.clock = clock
+    self.scope = scope
+    scopes.append(scope)
   }
 
   // MARK: Costs and errors
@@ -51,10 +68,11 @@ struct TemplateRun {
 
   /// Pays for reading `units` bytes, or as much other work.
   mutating func pay(work units: Int) throws(TokenizerError) {
-    work += units
-    guard work <= budget.workMax else {
+    let (sum, overflow) = work.addingReportingOverflow(units)
+    guard !overflow, sum <= budget.workMax else {
       throw failure("more work than \(budget.workMax) units", .limitExceeded)
     }
+    work = sum
   }
 
   /// Pays for a string or list of `bytes` that is about to be built.
@@ -69,7 +87,24 @@ struct TemplateRun {
     try pay(work: bytes)
   }
 
-  private mutating func write(_ text: String) throws(TokenizerError) {
+  /// What a value in a list takes, for the budget.
+  static let elementBytes = 32
+
+  /// Steps one level deeper; the caller steps back with `leave`.
+  mutating func enter() throws(TokenizerError) {
+    depth += 1
+    guard depth <= TemplateLimits.runDepthMax else {
+      depth -= 1
+      throw failure(
+        "it runs deeper than \(TemplateLimits.runDepthMax) levels",
+        .limitExceeded
+      )
+    }
+  }
+
+  mutating func leave() { depth -= 1 }
+
+  mutating func write(_ text: String) throws(TokenizerError) {
     guard text.utf8.count <= budget.outputBytesMax - output.count else {
       throw failure(
         "the prompt is longer than \(budget.outputBytesMax) bytes",
@@ -78,129 +113,43 @@ struct TemplateRun {
     }
     try pay(work: text.utf8.count)
     output.append(contentsOf: text.utf8)
+    if captureDepth == 0 { outputScalars += text.unicodeScalars.count }
+  }
+
+  // MARK: Circles
+
+  /// Remembers what may come to hold itself.
+  mutating func remember(_ namespace: TemplateNamespace) { namespaces.append(namespace) }
+  mutating func remember(_ scope: TemplateScope) { scopes.append(scope) }
+  mutating func remember(_ loop: TemplateLoopState) { loops.append(loop) }
+
+  /// Each is still held here while it is emptied, so nothing is freed in a deep recursion.
+  private mutating func breakCircles() {
+    for namespace in namespaces { namespace.members = [] }
+    for scope in scopes { scope.variables = [:] }
+    for loop in loops { loop.lastChanged = nil }
   }
 
   // MARK: Variables
 
   func variable(_ name: String) -> TemplateValue {
-    for scope in scopes.reversed() {
+    var current: TemplateScope? = scope
+    while let scope = current {
       if let value = scope.variables[name] { return value }
-      if name == "loop", let loop = scope.loop { return Self.value(of: loop) }
+      if scope.hidden.contains(name) { return .undefined(named: name) }
+      current = scope.parent
     }
-    return .undefined(name)
+    return .undefined(named: name)
   }
 
-  private static func value(of loop: Loop) -> TemplateValue {
-    let (index, count) = (loop.index, loop.elements.count)
-    let previous = index > 0 ? loop.elements[index - 1] : .undefined("loop.previtem")
-    let next = index + 1 < count ? loop.elements[index + 1] : .undefined("loop.nextitem")
-    return .dictionary(
-      TemplateDictionary([
-        ("index", .integer(index + 1)), ("index0", .integer(index)),
-        ("first", .bool(index == 0)), ("last", .bool(index == count - 1)),
-        ("length", .integer(count)), ("revindex", .integer(count - index)),
-        ("revindex0", .integer(count - index - 1)), ("previtem", previous), ("nextitem", next),
-      ])
-    )
+  /// Runs `body` with variables of its own.
+  mutating func scoped<Value>(
+    _ scope: TemplateScope,
+    _ body: (inout TemplateRun) throws(TokenizerError) -> Value
+  ) throws(TokenizerError) -> Value {
+    let outer = self.scope
+    self.scope = scope
+    defer { self.scope = outer }
+    return try body(&self)
   }
-
-  private mutating func set(_ name: String, _ value: TemplateValue) {
-    scopes[scopes.count - 1].variables[name] = value
-  }
-
-  // MARK: Statements
-
-  private mutating func run(_ statements: [TemplateStatement]) throws(TokenizerError) {
-    for statement in statements {
-      try pay(work: TemplateLimits.stepWork)
-      switch statement {
-      case .text(let text): try write(text)
-      case .output(let expression):
-        let value = try evaluate(expression)
-        try write(try text(of: value))
-      case .conditional(let branches, let otherwise): try run(branches, else: otherwise)
-      case .loop(let loop): try run(loop)
-      case .set(let name, let expression): set(name, try evaluate(expression))
-      case .setMember(let namespace, let name, let expression):
-        let value = try evaluate(expression)
-        guard case .namespace(let target) = variable(namespace) else {
-          throw failure("\"\(namespace)\" is not a namespace; only its members can be set")
-        }
-        if case .namespace = value { throw failure("a namespace cannot hold a namespace") }
-        target.members[name] = value
-      case .capture(let name, let body, let line):
-        let outer = output
-        output = []
-        try run(body)
-        self.line = line
-        try pay(building: output.count)
-        set(name, .string(String(decoding: output, as: UTF8.self)))
-        output = outer
-      }
-    }
-  }
-
-  private mutating func run(
-    _ branches: [(condition: TemplateExpression, body: [TemplateStatement])],
-    else otherwise: [TemplateStatement]
-  ) throws(TokenizerError) {
-    for branch in branches where try evaluate(branch.condition).isTrue {
-      try run(branch.body)
-      return
-    }
-    try run(otherwise)
-  }
-
-  private mutating func run(_ loop: TemplateLoop) throws(TokenizerError) {
-    var elements = try elements(of: try evaluate(loop.sequence))
-    if let condition = loop.condition {
-      var kept: [TemplateValue] = []
-      for element in elements {
-        try pay(work: TemplateLimits.stepWork)
-        scopes.append(Scope(variables: try bind(loop.targets, to: element)))
-        if try evaluate(condition).isTrue { kept.append(element) }
-        scopes.removeLast()
-      }
-      elements = kept
-    }
-    for index in elements.indices {
-      try pay(work: TemplateLimits.stepWork)
-      // Each round has its own scope: what it sets is gone in the next.
-      let variables = try bind(loop.targets, to: elements[index])
-      scopes.append(Scope(variables: variables, loop: Loop(elements: elements, index: index)))
-      try run(loop.body)
-      scopes.removeLast()
-    }
-    if elements.isEmpty { try run(loop.otherwise) }
-  }
-
-  private func bind(
-    _ targets: [String],
-    to element: TemplateValue
-  ) throws(TokenizerError) -> [String: TemplateValue] {
-    if targets.count == 1 { return [targets[0]: element] }
-    guard case .array(let array) = element, array.elements.count == targets.count else {
-      throw failure("\(element.kind) cannot be unpacked to \(targets.count) names")
-    }
-    return Dictionary(zip(targets, array.elements)) { $1 }
-  }
-
-  /// What a loop goes through.
-  private mutating func elements(of value: TemplateValue) throws(TokenizerError) -> [TemplateValue]
-  {
-    switch value {
-    case .array(let array): return array.elements
-    case .undefined: return []
-    case .dictionary(let dictionary):
-      try pay(building: dictionary.members.count * Self.elementBytes)
-      return dictionary.members.map { .string($0.key) }
-    case .string(let string):
-      try pay(building: string.utf8.count * Self.elementBytes)
-      return string.unicodeScalars.map { .string(String($0)) }
-    default: throw failure("\(value.kind) cannot be gone through")
-    }
-  }
-
-  /// What a value in a list takes, for the budget.
-  static let elementBytes = 32
 }
