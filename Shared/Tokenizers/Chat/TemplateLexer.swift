@@ -139,6 +139,8 @@ struct TemplateLexer {
     advance(begin.end - position)
     // The newline after the beginning stays, other than that of other blocks.
     afterTag(sign: begin.closing, isBlock: false)
+    // As in Jinja, one that begins where the template ends is no error.
+    if position == scalars.count { return true }
     let start = position
     let textLine = line
     while position < scalars.count {
@@ -177,6 +179,8 @@ struct TemplateLexer {
     advance(2)
     if scalar() == "-" || scalar() == "+" { advance() }
     let start = position
+    // As in Jinja, one that begins where the template ends is no error.
+    if position == scalars.count { return }
     while !isAt("#}") {
       guard position < scalars.count else { throw failure("a comment does not end") }
       advance()

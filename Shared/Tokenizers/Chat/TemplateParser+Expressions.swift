@@ -37,7 +37,6 @@ extension TemplateParser {
   /// One expression, or a tuple of several with commas between them.
   mutating func tuple(
     withCondition: Bool = true,
-    until end: String? = nil,
     inBrackets: Bool = false
   ) throws(TokenizerError) -> Expression {
     let line = token.line
@@ -45,7 +44,7 @@ extension TemplateParser {
     var isTuple = false
     while true {
       if !parts.isEmpty { try expect(symbol: ",") }
-      if isTupleEnd(end) { break }
+      if isTupleEnd() { break }
       parts.append(try expression(withCondition: withCondition))
       guard isAt(symbol: ",") else { break }
       isTuple = true

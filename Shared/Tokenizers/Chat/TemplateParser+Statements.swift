@@ -54,12 +54,12 @@ extension TemplateParser {
   }
 
   private mutating func loop() throws(TokenizerError) -> TemplateStatement {
-    let target = try target(until: "in")
+    let target = try target()
     guard take(word: "in") else {
       throw failure("\"in\" was expected, not \(description(token))")
     }
     // Without the conditional expression: `if` begins the loop's filter.
-    let sequence = try tuple(withCondition: false, until: "recursive")
+    let sequence = try tuple(withCondition: false)
     let (outerLoops, outerConditional) = (openLoops, isConditional)
     isConditional = false
     defer { (openLoops, isConditional) = (outerLoops, outerConditional) }
@@ -206,14 +206,13 @@ extension TemplateParser {
 
   /// What is assigned to; several names without brackets are a tuple.
   private mutating func target(
-    until end: String? = nil,
     withMembers: Bool = false
   ) throws(TokenizerError) -> TemplateTarget {
     var targets: [TemplateTarget] = []
     var isTuple = false
     while true {
       if !targets.isEmpty { try expect(symbol: ",") }
-      if isTupleEnd(end) { break }
+      if isTupleEnd() { break }
       targets.append(try simpleTarget(withMembers: withMembers))
       guard isAt(symbol: ",") else { break }
       isTuple = true
@@ -249,11 +248,10 @@ extension TemplateParser {
     return .name(name)
   }
 
-  func isTupleEnd(_ end: String?) -> Bool {
+  func isTupleEnd() -> Bool {
     switch token.kind {
-    case .outputEnd, .blockEnd, .symbol(")"): return true
-    case .name(let name): return name == end
-    default: return false
+    case .outputEnd, .blockEnd, .symbol(")"): true
+    default: false
     }
   }
 }

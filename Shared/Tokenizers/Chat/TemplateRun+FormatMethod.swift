@@ -99,7 +99,7 @@ extension TemplateRun {
       return String(scalars: path[start..<index])
     }
     let first = part([".", "["])
-    var value = try base(first, &source)
+    var value = try base(first, isWhole: index == path.endIndex, &source)
     while index < path.endIndex {
       let isAttribute = path[index] == "."
       index += 1
@@ -116,16 +116,22 @@ extension TemplateRun {
     return value
   }
 
-  private func base(_ name: String, _ source: inout Source) throws(TokenizerError) -> TemplateValue {
+  private func base(
+    _ name: String,
+    isWhole: Bool,
+    _ source: inout Source
+  ) throws(TokenizerError) -> TemplateValue {
+    // Python's `string.Formatter`, which the sandbox uses, numbers only fields that are nothing but
+    // a number or empty.
     var number = name.utf8.allSatisfy { (0x30...0x39).contains($0) } ? Int(name) : nil
-    if name.isEmpty {
+    if name.isEmpty, isWhole {
       guard let next = source.next else {
         throw failure("a format mixes fields with and without numbers")
       }
       number = next
       source.next = next + 1
       source.hasAutomatic = true
-    } else if number != nil {
+    } else if number != nil, isWhole {
       guard !source.hasAutomatic else {
         throw failure("a format mixes fields with and without numbers")
       }

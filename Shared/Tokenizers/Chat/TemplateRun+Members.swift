@@ -14,7 +14,9 @@ extension TemplateRun {
     _ name: String,
     of value: TemplateValue
   ) throws(TokenizerError) -> TemplateValue {
-    if case .undefined(let why) = value { throw failure(why.cause) }
+    if case .undefined(let why) = value {
+      throw failure("\(why.cause), it has no \"\(name.excerpt())\"")
+    }
     switch try member(name, of: value) {
     case .value(let found): return found
     case .refused:
@@ -55,7 +57,7 @@ extension TemplateRun {
       return position >= 0 && position < count ? position : nil
     }
     switch value {
-    case .undefined(let why): throw failure(why.cause)
+    case .undefined(let why): throw failure("\(why.cause), it has no elements")
     case .dictionary(let dictionary):
       try pay(work: dictionary.members.count)
       return TemplateKey(key).flatMap { dictionary[$0] }
@@ -160,7 +162,7 @@ extension TemplateRun {
   private func member(_ name: String, of macro: TemplateMacroDefinition) -> Found {
     switch name {
     case "name": .value(macro.name.map(TemplateValue.string) ?? .none)
-    case "arguments": .value(.list(macro.parameters.map { .string($0.name) }))
+    case "arguments": .value(.tuple(macro.parameters.map { .string($0.name) }))
     case "catch_kwargs": .value(.bool(macro.uses.contains("kwargs")))
     case "catch_varargs": .value(.bool(macro.uses.contains("varargs")))
     case "caller": .value(.bool(macro.uses.contains("caller")))

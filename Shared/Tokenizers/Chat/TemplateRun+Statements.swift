@@ -42,7 +42,7 @@ extension TemplateRun {
       let value = try scoped(scope) { (run) throws(TokenizerError) in
         try run.evaluate(filter, rendered: text)
       }
-      try output(value)
+      try output(rendered: value)
     case .with(let variables, let body):
       let scope = TemplateScope(parent: scope, hidden: body.hidden)
       for variable in variables {
@@ -68,6 +68,14 @@ extension TemplateRun {
     } else {
       try write(try text(of: value))
     }
+  }
+
+  /// Writes what a `call` or `filter` block gives, which Jinja does not make text of.
+  private mutating func output(rendered value: TemplateValue) throws(TokenizerError) {
+    guard case .string(let text) = value else {
+      throw failure("a block must give a string, gives \(value.kind)")
+    }
+    try write(text)
   }
 
   private mutating func evaluate(
@@ -145,7 +153,7 @@ extension TemplateRun {
     }
     values.named.append(("caller", macro(caller)))
     self.line = line
-    try output(try call(callee, values))
+    try output(rendered: try call(callee, values))
   }
 
   private mutating func macro(_ definition: TemplateMacroDefinition) -> TemplateValue {

@@ -202,7 +202,8 @@ extension TemplateRun {
     }
     while !rest.isEmpty {
       if words.count == countMax {
-        add(PythonText.stripped(rest, left: false))
+        // What is not split keeps the white space at its end.
+        add(rest)
         break
       }
       let end = rest.firstIndex { $0.isPythonSpace } ?? rest.endIndex

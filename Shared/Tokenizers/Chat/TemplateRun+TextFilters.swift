@@ -14,7 +14,7 @@ extension TemplateRun {
       return .string(try representation(of: value))
     case .format: return .string(try format(value, arguments))
     case .indent: return .string(try indented(value, arguments))
-    case .truncate: return .string(try truncated(value, arguments))
+    case .truncate: return try truncated(value, arguments)
     default: break
     }
     let text = try self.text(of: value)
@@ -224,7 +224,7 @@ extension TemplateRun {
   private mutating func truncated(
     _ value: TemplateValue,
     _ arguments: TemplateArguments
-  ) throws(TokenizerError) -> String {
+  ) throws(TokenizerError) -> TemplateValue {
     let values = try bind(arguments, "truncate", ["length", "killwords", "end", "leeway"])
     let length = try integer(values[0] ?? .integer(255), "the length of truncate")
     let end = try string(values[2] ?? .string("..."), "the end of truncate")
@@ -232,16 +232,16 @@ extension TemplateRun {
     if let value = values[3], !value.isNone { leeway = try integer(value, "the leeway") }
     let endCount = end.unicodeScalars.count
     guard length >= endCount, leeway >= 0 else { throw failure("truncate cuts too much") }
-    if value.isUndefined { return "" }
+    guard let count = try count(of: value) else { throw failure("\(value.kind) has no length") }
+    let (most, isOver) = length.addingReportingOverflow(leeway)
+    if isOver || count <= most { return value }
     let text = try string(value, "what truncate cuts")
     try pay(building: text.utf8.count)
     let scalars = text.unicodeScalars
-    let (most, isOver) = length.addingReportingOverflow(leeway)
-    if isOver || scalars.count <= most { return text }
     var kept = Array(scalars.prefix(length - endCount))
     if !(values[1]?.isTrue ?? false), let space = kept.lastIndex(of: " ") {
       kept.removeSubrange(space...)
     }
-    return String(scalars: kept) + end
+    return .string(String(scalars: kept) + end)
   }
 }

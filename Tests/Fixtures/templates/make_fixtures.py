@@ -2,6 +2,7 @@
 
 Usage: make_fixtures.py (with the Python of the peers)
 """
+import copy
 import json
 import pathlib
 
@@ -22,11 +23,11 @@ def result(row):
     return {key: row[key] for key in ("output", "refused", "error", "ranges") if key in row}
 
 
-cases = [{"template": case, **result(render(case, CONTEXT))} for case in CASES]
+cases = [{"template": case, **result(render(case, copy.deepcopy(CONTEXT)))} for case in CASES]
 write("cases.json", {"context": CONTEXT, "cases": cases})
 models = []
 for name, template, contexts in MODELS:
-    rows = [{"context": context, **result(render(template, context))} for context in contexts]
+    rows = [{"context": context, **result(render(template, copy.deepcopy(context)))} for context in contexts]
     models.append({"name": name, "template": template, "rows": rows})
 write("models.json", models)
 print(sum("error" in case for case in cases), "cases of", len(cases), "are errors;",
