@@ -104,6 +104,62 @@ import Testing
     #expect(error(chain) == nil)
   }
 
+  /// What one round keeps holds what the round before kept: all is freed in the end, in no deep
+  /// recursion.
+  @Test(arguments: [
+    "{% set n.x = joiner(n.x) %}", "{% set n.x = cycler(n.x) %}", "{% set n.x = [n.x].index %}",
+    "{% set n.x = [1] | map('default', n.x) %}",
+    "{% for l in [n.x] %}{% set n.x = loop %}{% endfor %}",
+    "{{ v(n.x) }}", "{{ k(a=n.x) }}", "{{ r(n.x) }}", "{{ c(n.x) }}", "{{ m(n.x) }}",
+    "{{ g(n.x) }}",
+    "{% for l in [1] %}{% if loop.changed(n.x) %}{% set n.x = loop %}{% endif %}{% endfor %}",
+  ])
+  func chainsOfValuesAreFreedWithoutDeepRecursion(round: String) {
+    let macros =
+      "{% set n = namespace(x=1) %}{% macro v() %}{% set n.x = varargs %}{% endmacro %}"
+      + "{% macro k() %}{% set n.x = kwargs %}{% endmacro %}"
+      + "{% macro r(p) %}{% for l in [1] recursive %}{% set n.x = loop %}{% endfor %}{% endmacro %}"
+      + "{% macro c(p) %}{% for l in [1] if l %}{% set n.x = loop %}{% endfor %}{% endmacro %}"
+      + "{% macro m(p) %}{% macro i() %}{{ p }}{% endmacro %}{% set n.x = i %}{% endmacro %}"
+      + "{% macro g(p) %}{% call t() %}{{ p }}{% endcall %}{% endmacro %}"
+      + "{% macro t() %}{% set n.x = caller %}{% endmacro %}"
+    let code = error(macros + "{% for i in range(60000) %}" + round + "{% endfor %}")?.code
+    #expect(code == nil || code == .limitExceeded || code == .template)
+  }
+
+  private static let manyNames = (0..<7_000).map { "{%set a\($0)=1%}" }.joined()
+
+  @Test(arguments: [
+    String(repeating: "{% if a %}{% set b = 1 %}{% endif %}", count: 7_000),
+    manyNames + String(repeating: "{%for a in b%}{%endfor%}", count: 5_000),
+    manyNames + String(repeating: "{%if a%}{%set q=1%}{%endif%}", count: 5_000),
+    "{{ f(" + (0..<20_000).map { "a\($0)=1" }.joined(separator: ",") + ") }}",
+    "{% macro f(" + (0..<20_000).map { "a\($0)" }.joined(separator: ",") + ") %}{% endmacro %}",
+    String(repeating: "{", count: 200_000), String(repeating: "{%", count: 100_000),
+    "{% raw %}" + String(repeating: "{% end", count: 40_000),
+    String(repeating: "{% raw", count: 40_000),
+    "{{ " + String(repeating: "'a' ~ ", count: 30_000) + "1 }}",
+    "{{ [" + String(repeating: "1,", count: 100_000) + "] | length }}",
+    String(repeating: "{% if 0 %}{% elif 1 %}{% endif %}", count: 7_000),
+    "{% if 0 %}" + String(repeating: "{% elif 0 %}", count: 20_000) + "{% endif %}",
+  ])
+  func parsesLongTemplatesInLinearTime(template: String) {
+    let time = ContinuousClock().measure { _ = error(template) }
+    #expect(time < .seconds(20))
+  }
+
+  @Test(arguments: [
+    "{% set x = 'a' * 1000000 %}{{ ([x] * 100000) | unique(true) | list | length }}",
+    "{% set x = 'a' * 1000000 %}{% for i in range(100000) %}{% set y = {x: 1} %}{% endfor %}",
+    "{% set x = 'a' * 1000000 %}{% set d = {x: 1} %}{% for i in range(100000) %}{{ d[x] }}"
+      + "{% endfor %}",
+    "{% for i in range(100000) %}{% set y = 1e300 | round(1) %}{% endfor %}",
+    "{% for i in range(100000) %}{% set y = '%.300f' % 1e-300 %}{% endfor %}",
+  ])
+  func hashingAndDigitsArePaidFor(template: String) {
+    #expect(error(template)?.code == .limitExceeded)
+  }
+
   @Test(arguments: [
     "{% macro f(n) %}{{ f(n + 1) }}{% endmacro %}{{ f(1) }}",
     "{% macro f(n) %}{{ g(n) }}{% endmacro %}{% macro g(n) %}{{ f([n]) }}{% endmacro %}{{ f(1) }}",

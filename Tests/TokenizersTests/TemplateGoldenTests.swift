@@ -105,7 +105,10 @@ struct TemplateFuzzTests {
   /// `LLMOS_TEMPLATE_FUZZ` is "seed count" for longer runs.
   @Test func randomTemplatesRenderAndFailAsInJinja2() throws {
     let setting = ProcessInfo.processInfo.environment["LLMOS_TEMPLATE_FUZZ"] ?? "5 2000"
-    let rows = try Peer.lines("../templates/fuzz.py", setting.split(separator: " ").map(String.init))
+    let rows = try Peer.lines(
+      "../templates/fuzz.py",
+      setting.split(separator: " ").map(String.init)
+    )
     guard case .object(let context) = rows[0]["context"] else { return }
     let result = TemplateFixtures.compare(rows.dropFirst(), context: context, issuesMax: 40)
     #expect(result.unequal == 0)

@@ -1,6 +1,9 @@
 /// Finds a text in others in linear time (Knuth, Morris and Pratt, 1977), so that no template can
 /// make a search quadratic.
 struct ByteSearch {
+  /// What the search for a byte takes, in bytes.
+  static let costPerByte = 9
+
   private let part: [UInt8]
   private let fallback: [Int]
 

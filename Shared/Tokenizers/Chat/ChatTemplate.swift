@@ -23,9 +23,15 @@ package struct ChatTemplate: Sendable {
     specialTokens = [:]
   }
 
-  /// Reads `tokenizer_config.json`, which may hold a template or several with names, and
-  /// `chat_template.jinja`, which goes before them; `additional` has the files of
-  /// `additional_chat_templates/` by name without `.jinja`. Nil if there is none.
+  /// Reads the templates of a model; nil if there are none.
+  ///
+  /// `config` is `tokenizer_config.json`, which may hold a template or several with names;
+  /// `chatTemplate` is `chat_template.jinja` and `additional` the files of
+  /// `additional_chat_templates/`, by name without `.jinja`. As in transformers, templates in files
+  /// replace all of those in the configuration.
+  ///
+  /// - Throws: `invalidFile` if the configuration is not a JSON object, `limitExceeded`. A template
+  ///   that is not valid is an error when it is rendered.
   package init?(
     config: [UInt8]?,
     chatTemplate: String?,
@@ -41,7 +47,6 @@ package struct ChatTemplate: Sendable {
       for key in Self.specialTokenKeys {
         specialTokens[key] = Self.content(section.object[key]).map(TemplateValue.string)
       }
-      // As in transformers, templates in files replace all of those in the configuration.
       if sources.isEmpty { sources = Self.templates(section.object["chat_template"]) }
     }
     if sources.isEmpty { return nil }
@@ -160,7 +165,8 @@ package struct ChatTemplate: Sendable {
       variables[member.key] = TemplateValue(member.value)
     }
     variables["messages"] = .list(request.messages.map(Self.message))
-    variables["tools"] = request.tools.map { .list($0.map(TemplateValue.init)) } ?? TemplateValue.none
+    variables["tools"] =
+      request.tools.map { .list($0.map(TemplateValue.init)) } ?? TemplateValue.none
     variables["documents"] =
       request.documents.map { .list($0.map(TemplateValue.init)) } ?? TemplateValue.none
     variables["add_generation_prompt"] = .bool(request.addGenerationPrompt)

@@ -123,7 +123,7 @@ enum PythonNumbers {
     return ([1] + kept, point + 1)
   }
 
-  /// `%.nf`
+  /// What `%.nf` writes.
   static func fixed(_ number: Double, precision: Int) -> String {
     let (exact, exactPoint) = exactDigits(number.magnitude)
     let (digits, point) = rounded(exact, exactPoint, to: exactPoint + precision)
@@ -142,7 +142,7 @@ enum PythonNumbers {
     return String(text[..<dot])
   }
 
-  /// `%.ne`
+  /// What `%.ne` writes.
   static func exponential(_ number: Double, precision: Int) -> String {
     let (exact, exactPoint) = exactDigits(number.magnitude)
     var (digits, point) = rounded(exact, exactPoint, to: precision + 1)
@@ -152,7 +152,7 @@ enum PythonNumbers {
     return scientific(digits.map { $0 + 0x30 }, exponent: point - 1)
   }
 
-  /// `%.ng`
+  /// What `%.ng` writes.
   static func general(_ number: Double, precision: Int, keepsZeros: Bool = false) -> String {
     let count = max(precision, 1)
     let (exact, exactPoint) = exactDigits(number.magnitude)

@@ -123,7 +123,8 @@ extension TemplateTime {
         isUnpadded = true
         directive = next
       }
-      text += part(directive, isUnpadded: isUnpadded) ?? (isUnpadded ? "%-" : "%") + String(directive)
+      text +=
+        part(directive, isUnpadded: isUnpadded) ?? (isUnpadded ? "%-" : "%") + String(directive)
     }
     return text
   }

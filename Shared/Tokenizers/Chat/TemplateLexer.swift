@@ -76,6 +76,12 @@ struct TemplateLexer {
     return true
   }
 
+  private var isAtTag: Bool {
+    guard scalars[position] == "{" else { return false }
+    let next = scalar(1)
+    return next == "{" || next == "%" || next == "#"
+  }
+
   private mutating func advance(_ count: Int = 1) {
     for _ in 0..<count {
       if scalars[position] == "\n" { line += 1 }
@@ -87,7 +93,7 @@ struct TemplateLexer {
     while position < scalars.count {
       let start = position
       let textLine = line
-      while position < scalars.count, !(isAt("{{") || isAt("{%") || isAt("{#")) { advance() }
+      while position < scalars.count, !isAtTag { advance() }
       var end = position
       let opening = scalar(1)
       if opening != nil, position < scalars.count {

@@ -6,13 +6,17 @@ package enum TemplateLimits {
   package static let blockDepthMax = 32
   /// The deepest expression, counted in operators, calls and brackets.
   package static let expressionDepthMax = 128
-  /// The deepest value: lists of lists of lists. A context read from JSON has `JSONLimits.depthMax`
+  /// The deepest value: lists of lists of lists.
+  ///
+  /// A context read from JSON has `JSONLimits.depthMax`
   /// levels.
   package static let valueDepthMax = 100
   /// How deep statements, expressions and macros run within each other.
   package static let runDepthMax = 400
   /// The most numbers of a `range`, as in Jinja's sandbox.
   package static let rangeMax = 100_000
+  /// The most named arguments of a call and the most parameters of a macro.
+  package static let argumentsMax = 255
   /// The most names of templates that one model may have.
   package static let namedTemplatesMax = 64
   /// What evaluating an expression or running a statement costs of `TemplateBudget.workMax`.

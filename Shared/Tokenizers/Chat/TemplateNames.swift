@@ -6,10 +6,16 @@
 struct TemplateNames {
   private enum Source { case outer, nothing }
 
-  /// Names that this block or one around it knows.
-  private var known: Set<String>
-  private var sources: [String: Source] = [:]
-  private var stored: Set<String> = []
+  /// What a block, or a branch of an `if`, reads and sets first.
+  private struct Layer {
+    var sources: [String: Source] = [:]
+    var stored: Set<String> = []
+  }
+
+  /// The block, and the branches around the current statement.
+  ///
+  /// Not copied for branches: a template of many names and many branches would take quadratic time.
+  private var layers = [Layer()]
 
   static func resolve(_ block: inout TemplateBlock) {
     resolve(&block, known: [], own: [])
@@ -18,22 +24,25 @@ struct TemplateNames {
   /// Resolves a block that declares `own` names itself, within blocks that know `known`.
   private static func resolve(
     _ block: inout TemplateBlock,
-    known: Set<String>,
+    known: [Set<String>],
     own: [String],
     declare: (inout TemplateNames) -> Void = { _ in }
   ) {
-    var names = TemplateNames(known: known)
-    for name in own { names.stored.insert(name) }
+    var names = TemplateNames()
+    names.layers[0].stored = Set(own)
     declare(&names)
     names.visit(block)
-    block.hidden = Set(names.sources.filter { $0.value == .nothing && !known.contains($0.key) }.keys)
+    let layer = names.layers[0]
+    for (name, source) in layer.sources where source == .nothing {
+      if !known.contains(where: { $0.contains(name) }) { block.hidden.insert(name) }
+    }
     block.hidden.subtract(own)
-    let inner = known.union(names.sources.keys).union(names.stored)
+    let inner = known + [layer.stored.union(layer.sources.keys)]
     for index in block.statements.indices { descend(&block.statements[index], inner) }
   }
 
   /// Resolves the blocks within a statement that have scopes of their own.
-  private static func descend(_ statement: inout TemplateStatement, _ known: Set<String>) {
+  private static func descend(_ statement: inout TemplateStatement, _ known: [Set<String>]) {
     switch statement {
     case .text, .output, .set, .breakLoop, .continueLoop: break
     case .conditional(var branches, var otherwise):
@@ -73,7 +82,7 @@ struct TemplateNames {
     }
   }
 
-  private static func resolve(_ definition: inout TemplateMacroDefinition, _ known: Set<String>) {
+  private static func resolve(_ definition: inout TemplateMacroDefinition, _ known: [Set<String>]) {
     let own = definition.parameters.map(\.name) + definition.uses
     let defaults = definition.parameters.compactMap(\.value)
     resolve(&definition.body, known: known, own: own) { names in
@@ -81,7 +90,7 @@ struct TemplateNames {
     }
   }
 
-  private init(known: Set<String>) { self.known = known }
+  private init() {}
 
   static func names(of target: TemplateTarget) -> [String] {
     switch target {
@@ -93,15 +102,25 @@ struct TemplateNames {
 
   // MARK: What one block reads and sets, in order
 
+  private func isKnown(_ name: String) -> Bool {
+    layers.contains { $0.sources[name] != nil || $0.stored.contains(name) }
+  }
+
+  private mutating func note(_ name: String, _ source: Source) {
+    layers[layers.count - 1].sources[name] = source
+  }
+
   private mutating func load(_ name: String) {
-    if sources[name] == nil, !stored.contains(name) { sources[name] = .outer }
+    if !isKnown(name) { note(name, .outer) }
   }
 
   private mutating func store(_ target: TemplateTarget) {
     switch target {
     case .name(let name):
-      if sources[name] == nil, !stored.contains(name) { sources[name] = .nothing }
-      stored.insert(name)
+      if !isKnown(name) { note(name, .nothing) }
+      if !layers.contains(where: { $0.stored.contains(name) }) {
+        layers[layers.count - 1].stored.insert(name)
+      }
     case .member(let name, _): load(name)
     case .tuple(let targets): for target in targets { store(target) }
     }
@@ -134,21 +153,26 @@ struct TemplateNames {
   private mutating func visit(_ branches: ArraySlice<TemplateBranch>, _ otherwise: TemplateBlock) {
     guard let first = branches.first else { return }
     visit(first.condition)
-    var body = self
-    body.visit(first.body)
-    var others = self
-    for branch in branches.dropFirst() { others.visit([branch], TemplateBlock()) }
-    var last = self
-    last.visit(otherwise)
+    let parts = [
+      branch { $0.visit(first.body) },
+      branch { names in
+        for branch in branches.dropFirst() { names.visit([branch], TemplateBlock()) }
+      },
+      branch { $0.visit(otherwise) },
+    ]
     var counts: [String: Int] = [:]
-    for branch in [body, others, last] {
-      for name in branch.stored.subtracting(stored) { counts[name, default: 0] += 1 }
+    for part in parts {
+      for name in part.stored { counts[name, default: 0] += 1 }
+      layers[layers.count - 1].sources.merge(part.sources) { $1 }
+      layers[layers.count - 1].stored.formUnion(part.stored)
     }
-    for branch in [body, others, last] {
-      sources.merge(branch.sources) { $1 }
-      stored.formUnion(branch.stored)
-    }
-    for (name, count) in counts where count < 3 { sources[name] = .outer }
+    for (name, count) in counts where count < parts.count { note(name, .outer) }
+  }
+
+  private mutating func branch(_ visit: (inout TemplateNames) -> Void) -> Layer {
+    layers.append(Layer())
+    visit(&self)
+    return layers.removeLast()
   }
 
   private mutating func visit(_ value: TemplateExpression) {

@@ -79,6 +79,8 @@ final class TemplateLoopState: @unchecked Sendable {
   private(set) var before: TemplateValue?
   private(set) var index0 = -1
   let depth0: Int
+  /// How deep what it goes through is.
+  let depth: Int
   /// What `loop(...)` runs, if the loop is recursive.
   let recursion: (loop: TemplateLoop, scope: TemplateScope)?
   var lastChanged: [TemplateValue]?
@@ -92,6 +94,7 @@ final class TemplateLoopState: @unchecked Sendable {
     self.source = source
     knownCount = count
     self.depth0 = depth0
+    depth = source.depth + 1
     self.recursion = recursion
   }
 

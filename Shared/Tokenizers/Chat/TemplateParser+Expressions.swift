@@ -140,8 +140,9 @@ extension TemplateParser {
     return left
   }
 
-  private mutating func takeOperation(_ operations: [Expression.Arithmetic]) -> Expression.Arithmetic?
-  {
+  private mutating func takeOperation(
+    _ operations: [Expression.Arithmetic]
+  ) -> Expression.Arithmetic? {
     guard case .symbol(let symbol) = token.kind,
       let operation = Expression.Arithmetic(rawValue: symbol), operations.contains(operation)
     else { return nil }
@@ -357,6 +358,7 @@ extension TemplateParser {
         try check(arguments.namedRest == nil)
         arguments.namedRest = try expression()
       } else if case .name(let name) = token.kind, next.kind == .symbol("=") {
+        try check(arguments.named.count < TemplateLimits.argumentsMax)
         try check(arguments.namedRest == nil && !arguments.named.contains { $0.name.isSame(name) })
         advance()
         advance()

@@ -171,9 +171,9 @@ extension TemplateParser {
     return definition
   }
 
-  private mutating func signature() throws(
-    TokenizerError
-  ) -> [(name: String, value: TemplateExpression?)] {
+  private mutating func signature() throws(TokenizerError) -> [(
+    name: String, value: TemplateExpression?
+  )] {
     try expect(symbol: "(")
     var parameters: [(name: String, value: TemplateExpression?)] = []
     while !isAt(symbol: ")") {
@@ -185,6 +185,9 @@ extension TemplateParser {
         throw failure("a parameter without default follows one with a default")
       } else {
         parameters.append((name, nil))
+      }
+      guard parameters.count <= TemplateLimits.argumentsMax else {
+        throw failure("a macro has more than \(TemplateLimits.argumentsMax) parameters")
       }
       guard parameters.dropLast().allSatisfy({ !$0.name.isSame(name) }) else {
         throw failure("two parameters are named \"\(name.excerpt(40))\"")

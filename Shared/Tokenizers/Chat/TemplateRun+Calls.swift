@@ -111,14 +111,14 @@ extension TemplateRun {
     }
     let hasKeywords = parameters.contains { $0.name == "kwargs" }
     if definition.uses.contains("kwargs"), !hasKeywords {
-      scope.variables["kwargs"] = .dictionary(TemplateDictionary(texts: named.map { ($0.name, $0.value) }))
+      scope.variables["kwargs"] = try dictionary(named.map { (.string($0.name), $0.value) })
     } else if let first = named.first {
       throw failure("\"\(name)\" has no parameter \"\(first.name.excerpt(40))\"")
     }
     let rest = Array(arguments.positional.dropFirst(parameters.count))
     let hasRest = parameters.contains { $0.name == "varargs" }
     if definition.uses.contains("varargs"), !hasRest {
-      scope.variables["varargs"] = .tuple(rest)
+      scope.variables["varargs"] = try array(rest, .tuple)
     } else if !rest.isEmpty {
       throw failure("\"\(name)\" takes at most \(parameters.count) arguments")
     }
@@ -158,7 +158,7 @@ extension TemplateRun {
     case .namespace:
       guard case .dictionary(let dictionary) = try dictionary(arguments) else { return .none }
       let namespace = TemplateNamespace([])
-      remember(namespace)
+      try remember(namespace)
       for member in dictionary.members {
         guard case .string(let name) = member.key else {
           throw failure("a name of a namespace is not a string")
@@ -175,7 +175,11 @@ extension TemplateRun {
       return .cycler(cycler)
     case .joiner:
       let values = try bind(arguments, "joiner", ["sep"])
-      return .function(.joiner(TemplateJoiner(values[0] ?? .string(", "))))
+      let separator = values[0] ?? .string(", ")
+      guard separator.depth == 0, !isCallable(separator) else {
+        throw failure("\(separator.kind) cannot separate")
+      }
+      return .function(.joiner(TemplateJoiner(separator)))
     case .raiseException:
       let values = try bind(arguments, "raise_exception", ["message"], required: 1)
       let message = try text(of: values[0] ?? .none)
@@ -188,8 +192,9 @@ extension TemplateRun {
     }
   }
 
-  private mutating func range(_ arguments: TemplateArguments) throws(TokenizerError) -> TemplateValue
-  {
+  private mutating func range(
+    _ arguments: TemplateArguments
+  ) throws(TokenizerError) -> TemplateValue {
     let values = try bind(
       arguments,
       "range",

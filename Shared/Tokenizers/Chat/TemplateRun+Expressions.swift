@@ -138,7 +138,7 @@ extension TemplateRun {
       guard case .dictionary(let dictionary) = try evaluate(rest) else {
         throw failure("what follows ** is not a dictionary")
       }
-      try pay(work: dictionary.members.count * (values.named.count + 1))
+      try pay(work: dictionary.members.count * (dictionary.members.count + values.named.count))
       for member in dictionary.members {
         guard case .string(let name) = member.key else {
           throw failure("a name of an argument is not a string")
@@ -173,9 +173,21 @@ extension TemplateRun {
     }
   }
 
-  func key(_ value: TemplateValue) throws(TokenizerError) -> TemplateKey {
+  /// The value as a key; pays for hashing and comparing it.
+  mutating func key(_ value: TemplateValue) throws(TokenizerError) -> TemplateKey {
+    try payForKey(value)
     guard let key = TemplateKey(value) else { throw failure("\(value.kind) cannot be a key") }
     return key
+  }
+
+  private mutating func payForKey(_ value: TemplateValue) throws(TokenizerError) {
+    switch value {
+    case .string(let text): try pay(work: text.utf8.count)
+    case .array(let array):
+      try pay(work: array.elements.count)
+      for element in array.elements { try payForKey(element) }
+    default: break
+    }
   }
 
   mutating func dictionary(
@@ -237,14 +249,5 @@ extension TemplateRun {
   mutating func iterator(over value: TemplateValue) throws(TokenizerError) -> TemplateIterator {
     if case .iterator(let iterator) = value { return iterator }
     return TemplateIterator(try elements(of: value), depth: value.depth)
-  }
-
-  /// Makes an iterator that goes through `source`, which must not be too long a chain.
-  func iterator(
-    through source: TemplateIterator,
-    _ step: @escaping TemplateIterator.Step
-  ) throws(TokenizerError) -> TemplateValue {
-    try check(depth: source.depth + 1)
-    return .iterator(TemplateIterator(depth: source.depth + 1, step))
   }
 }

@@ -148,7 +148,7 @@ extension TemplateRun {
       let number = try number(value)
       guard number.isFinite, precision < 400 else { return .number(number) }
       guard precision > -400 else { return .number(Double(signOf: number, magnitudeOf: 0)) }
-      try pay(work: 20_000)
+      try payForDigits(of: number)
       let (exact, point) = PythonNumbers.exactDigits(number.magnitude)
       let (digits, newPoint) = PythonNumbers.rounded(exact, point, to: point + precision)
       guard !digits.isEmpty else { return .number(Double(signOf: number, magnitudeOf: 0)) }

@@ -3,12 +3,12 @@ import JSON
 /// What `%` and `format` say of how a value is written.
 struct FormatSpecification {
   var fill: Unicode.Scalar = " "
-  /// `<`, `>`, `=` or `^`
+  /// Where the value stands in its field: `<`, `>`, `=` or `^`.
   var alignment: Unicode.Scalar?
-  /// `+`, `-` or a space
+  /// How positive numbers begin: `+`, `-` for nothing, or a space.
   var sign: Unicode.Scalar = "-"
   var isAlternate = false
-  /// `,` or `_` between thousands
+  /// What stands between thousands: `,` or `_`.
   var grouping: Unicode.Scalar?
   var width = 0
   var precision: Int?
@@ -160,8 +160,10 @@ extension TemplateRun {
     return width
   }
 
-  private func digits(_ scalars: [Unicode.Scalar], _ index: inout Int) throws(TokenizerError) -> Int?
-  {
+  private func digits(
+    _ scalars: [Unicode.Scalar],
+    _ index: inout Int
+  ) throws(TokenizerError) -> Int? {
     var value: Int?
     while index < scalars.count, ("0"..."9").contains(scalars[index]) {
       value = try checked((value ?? 0) * 10 + Int(scalars[index].value) - 0x30)
@@ -207,7 +209,8 @@ extension TemplateRun {
       if case .string(let string) = value, string.unicodeScalars.count == 1 {
         return try padded(string, specification)
       }
-      guard let code = value.integral, let scalar = UInt32(exactly: code).flatMap(Unicode.Scalar.init)
+      guard let code = value.integral,
+        let scalar = UInt32(exactly: code).flatMap(Unicode.Scalar.init)
       else { throw failure("%c needs a character") }
       return try padded(String(scalar), specification)
     default: throw failure("the format %\(type) is not supported")
@@ -250,7 +253,9 @@ extension TemplateRun {
     let missing = specification.width - text.unicodeScalars.count
     guard missing > 0 else { return text }
     try pay(building: missing * 4 + text.utf8.count)
-    func fill(_ count: Int) -> String { String(repeating: String(specification.fill), count: count) }
+    func fill(_ count: Int) -> String {
+      String(repeating: String(specification.fill), count: count)
+    }
     switch specification.alignment ?? "<" {
     case ">": return fill(missing) + text
     case "^": return fill(missing / 2) + text + fill(missing - missing / 2)
@@ -311,7 +316,7 @@ extension TemplateRun {
       return isUpper ? word.uppercased() : word
     }
     let precision = specification.precision ?? 6
-    try pay(work: 20_000)
+    try payForDigits(of: number)
     var text: String
     switch specification.type {
     case "f", "F": text = PythonNumbers.fixed(number, precision: precision)
@@ -333,6 +338,12 @@ extension TemplateRun {
       }
     }
     return isUpper ? text.uppercased() : text
+  }
+
+  /// Pays for all digits of a number, which are found in quadratic time.
+  mutating func payForDigits(of number: Double) throws(TokenizerError) {
+    let size = number == 0 ? 60 : 60 + Int(number.exponent.magnitude)
+    try pay(work: size * size)
   }
 
   private func grouped(_ digits: String, _ separator: Unicode.Scalar) -> String {

@@ -110,7 +110,9 @@ extension TemplateRun {
   }
 
   private static func json(_ number: Double) -> String {
-    guard number.isFinite else { return number.isNaN ? "NaN" : number < 0 ? "-Infinity" : "Infinity" }
+    guard number.isFinite else {
+      return number.isNaN ? "NaN" : number < 0 ? "-Infinity" : "Infinity"
+    }
     return PythonNumbers.representation(number)
   }
 

@@ -60,7 +60,8 @@ extension TemplateRun {
     case .undefined(let why): throw failure("\(why.cause), it has no elements")
     case .dictionary(let dictionary):
       try pay(work: dictionary.members.count)
-      return TemplateKey(key).flatMap { dictionary[$0] }
+      guard TemplateKey(key) != nil else { return nil }
+      return dictionary[try self.key(key)]
     case .array(let array): return index(array.elements.count).map { array.elements[$0] }
     case .range(let range): return index(range.count).map { .integer(range[$0]) }
     case .string(let string):
@@ -244,7 +245,7 @@ extension TemplateRun {
     {
       return .bool(false)
     }
-    if loop.lastChanged == nil { remember(loop) }
+    if loop.lastChanged == nil { try remember(loop) }
     loop.lastChanged = values
     return .bool(true)
   }

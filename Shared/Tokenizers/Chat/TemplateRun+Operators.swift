@@ -304,7 +304,8 @@ extension TemplateRun {
     switch container {
     case .string(let text):
       guard case .string(let part) = value else { break }
-      try pay(work: text.utf8.count + part.utf8.count)
+      try pay(building: part.utf8.count * ByteSearch.costPerByte)
+      try pay(work: text.utf8.count)
       return ByteSearch(Array(part.utf8)).first(in: Array(text.utf8)) != nil
     case .dictionary(let dictionary):
       try pay(work: dictionary.members.count)

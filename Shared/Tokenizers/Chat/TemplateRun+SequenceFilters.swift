@@ -75,7 +75,7 @@ extension TemplateRun {
       let values = try bind(arguments, "unique", ["case_sensitive", "attribute"])
       var path = try path(values[1] ?? .none)
       path.ignoresCase = !(values[0]?.isTrue ?? false)
-      return try unique(value, path)
+      return try unique(value, path, arguments)
     default: return try cut(filter, value, arguments)
     }
   }
@@ -92,24 +92,26 @@ extension TemplateRun {
   /// An iterator over `value` as generators make it: what is wrong with it shows when it is used.
   private mutating func lazily(
     _ value: TemplateValue,
+    _ arguments: TemplateArguments,
     _ step: @escaping (inout TemplateRun, TemplateIterator) throws(TokenizerError) -> TemplateValue?
   ) throws(TokenizerError) -> TemplateValue {
-    if case .iterator(let source) = value {
-      return try iterator(through: source) { (run: inout TemplateRun) throws(TokenizerError) in
-        try run.enter()
-        defer { run.leave() }
-        return try step(&run, source)
-      }
-    }
+    // It keeps its arguments too, which may be such iterators.
+    var depth = value.depth
+    for argument in arguments.positional { depth = max(depth, argument.depth) }
+    for argument in arguments.named { depth = max(depth, argument.value.depth) }
+    try check(depth: depth + 1)
+    try pay(building: Self.objectBytes)
     var source: TemplateIterator?
-    let result = TemplateIterator(depth: value.depth + 1) {
+    if case .iterator(let iterator) = value { source = iterator }
+    let result = TemplateIterator(depth: depth + 1) {
       (run: inout TemplateRun) throws(TokenizerError) in
+      try run.enter()
+      defer { run.leave() }
       if let source { return try step(&run, source) }
       let opened = try run.iterator(over: value)
       source = opened
       return try step(&run, opened)
     }
-    try check(depth: result.depth)
     return .iterator(result)
   }
 
@@ -122,7 +124,7 @@ extension TemplateRun {
       let values = try bind(arguments, "map", ["attribute", "default"])
       var path = try path(values[0] ?? .none)
       path.fallback = values[1].flatMap { $0.isNone ? nil : $0 }
-      return try lazily(value) { [path] (run, source) throws(TokenizerError) in
+      return try lazily(value, arguments) { [path] (run, source) throws(TokenizerError) in
         guard let element = try source.next(&run) else { return nil }
         return try run.look(at: element, path)
       }
@@ -135,7 +137,7 @@ extension TemplateRun {
     }
     var rest = arguments
     rest.positional.removeFirst()
-    return try lazily(value) { [rest] (run, source) throws(TokenizerError) in
+    return try lazily(value, arguments) { [rest] (run, source) throws(TokenizerError) in
       try run.pay(work: TemplateLimits.stepWork)
       guard let element = try source.next(&run) else { return nil }
       try run.enter()
@@ -164,7 +166,7 @@ extension TemplateRun {
       test = found
     }
     let isWanted = filter == .select || filter == .selectattr
-    return try lazily(value) { [rest, path, test] (run, source) throws(TokenizerError) in
+    return try lazily(value, arguments) { [rest, path, test] (run, source) throws(TokenizerError) in
       while let element = try source.next(&run) {
         try run.pay(work: TemplateLimits.stepWork)
         let looked = try run.look(at: element, path)
@@ -177,10 +179,11 @@ extension TemplateRun {
 
   private mutating func unique(
     _ value: TemplateValue,
-    _ path: Path
+    _ path: Path,
+    _ arguments: TemplateArguments
   ) throws(TokenizerError) -> TemplateValue {
     var seen: Set<TemplateKey> = []
-    return try lazily(value) { (run, source) throws(TokenizerError) in
+    return try lazily(value, arguments) { (run, source) throws(TokenizerError) in
       while let element = try source.next(&run) {
         try run.pay(building: Self.elementBytes)
         let key = try run.key(try run.look(at: element, path))
@@ -202,7 +205,7 @@ extension TemplateRun {
     let number = values[0] ?? .none
     let filler = values[1].flatMap { $0.isNone ? nil : $0 }
     var parts: TemplateIterator?
-    return try lazily(value) { (run, source) throws(TokenizerError) in
+    return try lazily(value, arguments) { (run, source) throws(TokenizerError) in
       if let parts { return try parts.next(&run) }
       var elements: [TemplateValue] = []
       while let element = try source.next(&run) {

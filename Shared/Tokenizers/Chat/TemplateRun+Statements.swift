@@ -52,7 +52,7 @@ extension TemplateRun {
       return try scoped(scope) { (run) throws(TokenizerError) in try run.run(body) }
     case .macro(let definition):
       guard let name = definition.name else { break }
-      try assign(macro(definition), to: .name(name))
+      try assign(try macro(definition), to: .name(name))
     case .call(let function, let arguments, let caller, let line):
       try call(function, arguments, caller, line)
     case .generation(let body): try generation(body)
@@ -151,13 +151,15 @@ extension TemplateRun {
     guard !values.named.contains(where: { $0.name == "caller" }) else {
       throw failure("a call statement cannot have an argument \"caller\"")
     }
-    values.named.append(("caller", macro(caller)))
+    values.named.append(("caller", try macro(caller)))
     self.line = line
     try output(rendered: try call(callee, values))
   }
 
-  private mutating func macro(_ definition: TemplateMacroDefinition) -> TemplateValue {
-    remember(scope)
+  private mutating func macro(
+    _ definition: TemplateMacroDefinition
+  ) throws(TokenizerError) -> TemplateValue {
+    try remember(scope)
     return .function(.macro(TemplateMacro(definition, scope: scope)))
   }
 
@@ -210,6 +212,8 @@ extension TemplateRun {
     over value: TemplateValue,
     depth0: Int
   ) throws(TokenizerError) -> Flow {
+    // Such loops keep their scope, where they may in turn be kept.
+    if loop.isRecursive || loop.condition != nil { try remember(scope) }
     var source = try iterator(over: value)
     var count = try self.count(of: value)
     if let condition = loop.condition {

@@ -128,7 +128,8 @@ extension TemplateRun {
     _ count: Int
   ) throws(TokenizerError) -> String {
     let countMax = count < 0 ? Int.max : count
-    try pay(work: string.utf8.count + old.utf8.count)
+    try pay(work: string.utf8.count)
+    try pay(building: old.utf8.count * ByteSearch.costPerByte)
     if old.isEmpty {
       let scalars = string.unicodeScalars
       let places = min(scalars.count + 1, countMax)
@@ -175,6 +176,7 @@ extension TemplateRun {
     }
     let separator = Array(try self.string(separator, "the separator of split").utf8)
     guard !separator.isEmpty else { throw failure("the separator of split is empty") }
+    try pay(building: separator.count * ByteSearch.costPerByte)
     let bytes = Array(string.utf8)
     var positions: [Int]
     if fromEnd {
@@ -249,7 +251,9 @@ extension TemplateRun {
       try pay(work: affix.count)
       guard let bounds else { continue }
       let part = scalars[bounds]
-      isFound = name == "startswith" ? part.starts(with: affix) : part.reversed().starts(with: affix.reversed())
+      isFound =
+        name == "startswith"
+        ? part.starts(with: affix) : part.reversed().starts(with: affix.reversed())
     }
     return .bool(isFound)
   }
@@ -263,7 +267,7 @@ extension TemplateRun {
     let values = try bind(arguments, name, names, required: 1, isPositionalOnly: true)
     let part = try self.string(values[0] ?? .none, "what \(name) looks for")
     try pay(building: string.utf8.count * 4)
-    try pay(work: part.utf8.count)
+    try pay(building: part.utf8.count * ByteSearch.costPerByte)
     let scalars = Array(string.unicodeScalars)
     let bounds = try bounds(values, scalars.count)
     let text = bounds.map { Array(String(scalars: scalars[$0]).utf8) }
@@ -277,7 +281,8 @@ extension TemplateRun {
     if let text {
       let isLast = name.hasPrefix("r")
       position =
-        isLast ? ByteSearch.allFromEnd(bytes, in: text, max: 1).first : ByteSearch(bytes).first(in: text)
+        isLast
+        ? ByteSearch.allFromEnd(bytes, in: text, max: 1).first : ByteSearch(bytes).first(in: text)
     }
     guard let position, let text, let bounds else {
       guard name.hasSuffix("find") else { throw failure("\(name): the text is not there") }
@@ -327,9 +332,10 @@ extension TemplateRun {
     _ arguments: TemplateArguments
   ) throws(TokenizerError) -> TemplateValue {
     let values = try bind(arguments, "expandtabs", ["tabsize"])
-    let size = try values[0].map { (value) throws(TokenizerError) in
-      try integer(value, "the size of tabs")
-    } ?? 8
+    let size =
+      try values[0].map { (value) throws(TokenizerError) in
+        try integer(value, "the size of tabs")
+      } ?? 8
     var text = ""
     var column = 0
     try pay(building: string.utf8.count)
@@ -356,7 +362,7 @@ extension TemplateRun {
     let values = try bind(arguments, name, ["part"], required: 1, isPositionalOnly: true)
     let part = Array(try self.string(values[0] ?? .none, "what \(name) looks for").utf8)
     let bytes = Array(string.utf8)
-    try pay(building: bytes.count + part.count)
+    try pay(building: bytes.count + part.count * ByteSearch.costPerByte)
     func text(_ bytes: ArraySlice<UInt8>) -> TemplateValue {
       .string(String(decoding: bytes, as: UTF8.self))
     }
@@ -371,7 +377,8 @@ extension TemplateRun {
     guard !part.isEmpty else { throw failure("the separator of \(name) is empty") }
     let isLast = name == "rpartition"
     let position =
-      isLast ? ByteSearch.allFromEnd(part, in: bytes, max: 1).first : ByteSearch(part).first(in: bytes)
+      isLast
+      ? ByteSearch.allFromEnd(part, in: bytes, max: 1).first : ByteSearch(part).first(in: bytes)
     guard let position else {
       let empty = TemplateValue.string("")
       return .tuple(isLast ? [empty, empty, .string(string)] : [.string(string), empty, empty])

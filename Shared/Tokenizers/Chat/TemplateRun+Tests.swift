@@ -24,18 +24,30 @@ extension TemplateRun {
     case .defined: return !value.isUndefined
     case .undefined: return value.isUndefined
     case .none: return value.isNone
-    case .boolean: if case .bool = value { return true } else { return false }
-    case .true: if case .bool(true) = value { return true } else { return false }
-    case .false: if case .bool(false) = value { return true } else { return false }
+    case .boolean:
+      guard case .bool = value else { return false }
+      return true
+    case .true:
+      guard case .bool(true) = value else { return false }
+      return true
+    case .false:
+      guard case .bool(false) = value else { return false }
+      return true
     case .integer:
       switch value {
       case .integer, .unsigned: return true
       default: return false
       }
-    case .float: if case .number = value { return true } else { return false }
+    case .float:
+      guard case .number = value else { return false }
+      return true
     case .number: return value.numeric != nil
-    case .string: if case .string = value { return true } else { return false }
-    case .mapping: if case .dictionary = value { return true } else { return false }
+    case .string:
+      guard case .string = value else { return false }
+      return true
+    case .mapping:
+      guard case .dictionary = value else { return false }
+      return true
     case .sequence: return isSequence(value)
     case .iterable: return isIterable(value)
     case .callable: return isCallable(value)
@@ -45,7 +57,9 @@ extension TemplateRun {
       return try areEqual(rest, .integer(test == .odd ? 1 : 0))
     case .lower, .upper:
       return PythonText.hasCase(try text(of: value), upper: test == .upper)
-    case .filter, .test: return isName(value, of: test)
+    case .filter, .test:
+      _ = try key(value)
+      return isName(value, of: test)
     default: return false
     }
   }
@@ -68,15 +82,17 @@ extension TemplateRun {
     }
   }
 
-  /// Python's `is`. Equal numbers and strings of one type are taken for the same, as small ones
-  /// are in CPython.
+  /// Python's operator `is`.
+  ///
+  /// Equal numbers and strings of one type are taken for the same, as small ones are in CPython.
   private mutating func isSame(
     _ left: TemplateValue,
     _ right: TemplateValue
   ) throws(TokenizerError) -> Bool {
     switch (left, right) {
     case (.array(let left), .array(let right)):
-      return left === right || (!left.isList && !right.isList && left.elements.isEmpty && right.elements.isEmpty)
+      return left === right
+        || (!left.isList && !right.isList && left.elements.isEmpty && right.elements.isEmpty)
     case (.dictionary(let left), .dictionary(let right)): return left === right
     case (.none, .none): return true
     case (.bool(let left), .bool(let right)): return left == right
@@ -104,7 +120,7 @@ extension TemplateRun {
     }
   }
 
-  private func isCallable(_ value: TemplateValue) -> Bool {
+  func isCallable(_ value: TemplateValue) -> Bool {
     switch value {
     // Undefined values have a method `__call__`, which fails.
     case .function, .loop, .undefined: true

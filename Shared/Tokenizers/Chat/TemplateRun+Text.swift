@@ -92,9 +92,10 @@ extension TemplateRun {
       return "range(\(range.start), \(range.stop)\(step))"
     case .loop(let loop): return "<LoopContext \(loop.index0 + 1)/\(try loop.count(&self))>"
     case .function(.macro(let macro)):
-      return try "<Macro " + (macro.definition.name.map { (name) throws(TokenizerError) in
-        try quoted(name)
-      } ?? "anonymous") + ">"
+      return try "<Macro "
+        + (macro.definition.name.map { (name) throws(TokenizerError) in
+          try quoted(name)
+        } ?? "anonymous") + ">"
     // Python writes addresses here, which nothing can equal.
     case .iterator: return "<generator object>"
     case .cycler: return "<Cycler object>"

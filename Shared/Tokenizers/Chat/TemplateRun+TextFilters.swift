@@ -135,7 +135,9 @@ extension TemplateRun {
     }
     let words = String(scalars: kept).unicodeScalars.split { $0.isPythonSpace }
     var result = words.map { String($0) }.joined(separator: " ")
-    let entities = [("&lt;", "<"), ("&gt;", ">"), ("&#39;", "'"), ("&#34;", "\""), ("&quot;", "\"")]
+    let entities = [
+      ("&lt;", "<"), ("&gt;", ">"), ("&#39;", "'"), ("&#34;", "\""), ("&quot;", "\""),
+    ]
     for (entity, character) in entities { result = result.replacing(entity, with: character) }
     return result.replacing("&amp;", with: "&")
   }

@@ -90,6 +90,9 @@ struct TemplateRun {
   /// What a value in a list takes, for the budget.
   static let elementBytes = 32
 
+  /// What an object takes that lives to the end of the rendering.
+  static let objectBytes = 256
+
   /// Steps one level deeper; the caller steps back with `leave`.
   mutating func enter() throws(TokenizerError) {
     depth += 1
@@ -119,9 +122,21 @@ struct TemplateRun {
   // MARK: Circles
 
   /// Remembers what may come to hold itself.
-  mutating func remember(_ namespace: TemplateNamespace) { namespaces.append(namespace) }
-  mutating func remember(_ scope: TemplateScope) { scopes.append(scope) }
-  mutating func remember(_ loop: TemplateLoopState) { loops.append(loop) }
+  mutating func remember(_ namespace: TemplateNamespace) throws(TokenizerError) {
+    try pay(building: Self.objectBytes)
+    namespaces.append(namespace)
+  }
+
+  mutating func remember(_ scope: TemplateScope) throws(TokenizerError) {
+    if scopes.last === scope { return }
+    try pay(building: Self.objectBytes)
+    scopes.append(scope)
+  }
+
+  mutating func remember(_ loop: TemplateLoopState) throws(TokenizerError) {
+    try pay(building: Self.objectBytes)
+    loops.append(loop)
+  }
 
   /// Each is still held here while it is emptied, so nothing is freed in a deep recursion.
   private mutating func breakCircles() {

@@ -43,7 +43,7 @@ struct TemplateExpression: Sendable {
   let depth: Int
 }
 
-/// `[from:to:step]`
+/// The bounds in `[from:to:step]`.
 struct TemplateSlice: Sendable {
   var from: TemplateExpression?
   var to: TemplateExpression?
@@ -56,9 +56,9 @@ struct TemplateSlice: Sendable {
 struct TemplateCallArguments: Sendable {
   var positional: [TemplateExpression] = []
   var named: [(name: String, value: TemplateExpression)] = []
-  /// `*rest`
+  /// What follows `*`: more arguments in order.
   var rest: TemplateExpression?
-  /// `**rest`
+  /// What follows `**`: more arguments with names.
   var namedRest: TemplateExpression?
 
   var parts: [TemplateExpression] {

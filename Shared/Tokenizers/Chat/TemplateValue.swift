@@ -268,6 +268,7 @@ extension TemplateValue {
     case .iterator(let iterator): iterator.depth
     case .function(.method(let base, _)): base.depth + 1
     case .cycler(let cycler): cycler.depth
+    case .loop(let loop): loop.depth
     default: 0
     }
   }

@@ -35,7 +35,7 @@ METHODS = ["split()", "split({e})", "split({e}, {i})", "rsplit({e}, {i})", "stri
            "rpartition({e})", "removeprefix({e})", "removesuffix({e})", "items()", "keys()", "values()", "get({e})", "get({e}, {e})", "append({e})",
            "pop({e})", "nope", "name", "a", "items", "expandtabs()", "casefold()"]
 LAZY = {"select", "reject", "selectattr", "rejectattr", "map", "batch", "slice", "unique", "items", "reverse"}
-TEXT_FILTERS = ["trim", "upper", "lower", "title", "capitalize", "indent", "indent(2, true)", "truncate(9)", "striptags", "urlencode", "reverse",
+TEXT_FILTERS = ["trim", "upper", "lower", "title", "capitalize", "indent", "indent(2, true)", "truncate(9)", "striptags", "urlencode",
                 "center(20)", "replace('l', 'LL')", "tojson", "default('q')", "first", "last", "truncate(8, true)", "wordcount", "string"]
 FORMATS = ["'%s'", "'%d'", "'%5.2f'", "'%r'", "'%s %s'", "'%x'", "'%-6s|'", "'%05d'", "'%g'", "'%e'", "'%(a)s'", "'%%'", "'%c'", "'%+d'", "'%.3s'", "'%10r'"]
 STR_FORMATS = ["'{}'", "'{:>8}'", "'{:^8}'", "'{!r}'", "'{:.2f}'", "'{:d}'", "'{:,}'", "'{0}{0}'", "'{:08.3f}'", "'{:e}'", "'{:g}'", "'{:x}'", "'{[0]}'", "'{:.3}'", "'{:+}'", "'{:%}'", "'{:*<7}'"]
