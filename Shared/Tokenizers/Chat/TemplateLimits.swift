@@ -6,13 +6,15 @@ package enum TemplateLimits {
   package static let blockDepthMax = 32
   /// The deepest expression, counted in operators, calls and brackets.
   package static let expressionDepthMax = 128
+  /// The deepest nesting of brackets and signs, which the parser follows by recursion.
+  package static let bracketDepthMax = 64
   /// The deepest value: lists of lists of lists.
   ///
   /// A context read from JSON has `JSONLimits.depthMax`
   /// levels.
   package static let valueDepthMax = 100
   /// How deep statements, expressions and macros run within each other.
-  package static let runDepthMax = 400
+  package static let runDepthMax = 250
   /// The most numbers of a `range`, as in Jinja's sandbox.
   package static let rangeMax = 100_000
   /// The most named arguments of a call and the most parameters of a macro.

@@ -69,7 +69,9 @@ extension TemplateParser {
 
   private mutating func enterNesting() throws(TokenizerError) {
     expressionNesting += 1
-    guard expressionNesting <= TemplateLimits.expressionDepthMax else { throw tooDeep(token.line) }
+    guard expressionNesting <= TemplateLimits.bracketDepthMax else {
+      throw failure("brackets are nested deeper than \(TemplateLimits.bracketDepthMax)")
+    }
   }
 
   private func tooDeep(_ line: Int) -> TokenizerError {

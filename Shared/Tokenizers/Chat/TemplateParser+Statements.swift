@@ -233,7 +233,7 @@ extension TemplateParser {
     if isAt(symbol: "(") {
       expressionNesting += 1
       defer { expressionNesting -= 1 }
-      guard expressionNesting <= TemplateLimits.expressionDepthMax else {
+      guard expressionNesting <= TemplateLimits.bracketDepthMax else {
         throw failure("brackets are nested too deeply")
       }
       advance()
