@@ -40,6 +40,7 @@ func tests(_ module: String, _ dependencies: [Target.Dependency] = []) -> Target
 /// Modules of the C libraries that Debian packages: a module map and a shim each, nothing else.
 let system: [Target] = [
   .systemLibrary(name: "CNghttp2", path: "Shared/System/CNghttp2", pkgConfig: "libnghttp2"),
+  .systemLibrary(name: "CPCRE2", path: "Shared/System/CPCRE2", pkgConfig: "libpcre2-8"),
   .systemLibrary(name: "CProtobufC", path: "Shared/System/CProtobufC", pkgConfig: "libprotobuf-c"),
   .systemLibrary(name: "CZlib", path: "Shared/System/CZlib", pkgConfig: "zlib"),
   .systemLibrary(name: "COpenBLAS", path: "Shared/System/COpenBLAS", pkgConfig: "openblas"),
@@ -71,7 +72,7 @@ let storage: [Target] = [
 
 /// Mathematics: never imports the wire.
 let mathematics: [Target] = [
-  shared("Tokenizers", exclude: ["Unicode/generate_tables.py"], ["Files", "JSON"]),
+  shared("Tokenizers", exclude: ["Unicode/generate_tables.py"], ["CPCRE2", "Files", "JSON"]),
   tests("Tokenizers", ["JSON"]),
   shared("Checkpoints", path: "Shared/Models/Checkpoints", ["Files", "JSON"]),
   tests("Checkpoints"),

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 command -v swift >/dev/null || { echo "the Swift toolchain (6.2 or newer) is not on PATH: https://www.swift.org/install" >&2; exit 1; }
 stamp=.build/llmos-built
 if [ -f "$stamp" ] && [ -z "$(find Package.swift Shared Services deploy/build.sh -newer "$stamp" -print -quit)" ]; then exit 0; fi
-bash deploy/install.sh g++ libnghttp2-dev libprotobuf-c-dev libopenblas-dev libsqlite3-dev zlib1g-dev pkg-config curl
+bash deploy/install.sh g++ libnghttp2-dev libprotobuf-c-dev libopenblas-dev libpcre2-dev libsqlite3-dev zlib1g-dev pkg-config curl
 echo "building (release); the first time takes some minutes"
 mkdir -p .build
 touch "$stamp.new"

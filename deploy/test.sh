@@ -10,8 +10,8 @@ began=$SECONDS
 step() { printf '\n== %s (%d s)\n' "$1" $((SECONDS - began)); }
 
 step "packages"
-bash deploy/install.sh g++ libnghttp2-dev libprotobuf-c-dev libopenblas-dev libsqlite3-dev zlib1g-dev pkg-config curl \
-  protobuf-compiler protobuf-c-compiler libprotobuf-dev libprotoc-dev openssl python3-venv shellcheck \
+bash deploy/install.sh g++ libnghttp2-dev libprotobuf-c-dev libopenblas-dev libpcre2-dev libsqlite3-dev zlib1g-dev pkg-config \
+  curl protobuf-compiler protobuf-c-compiler libprotobuf-dev libprotoc-dev openssl python3-venv shellcheck \
   podman runc netavark aardvark-dns catatonit mmdebstrap
 # For its binaries alone: the package would start a Prometheus of its own, now and with the machine.
 if ! command -v promtool >/dev/null; then

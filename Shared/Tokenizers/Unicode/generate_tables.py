@@ -40,6 +40,22 @@ letters = regex_class(r"\p{L}")
 numbers = regex_class(r"\p{N}")
 spaces = regex_class(r"\s")
 
+CATEGORIES = [
+    r"[\p{Lu}\p{Lt}]", r"\p{Ll}", r"[\p{Lm}\p{Lo}]", r"\p{M}", r"\p{Nd}", r"[\p{Nl}\p{No}]", r"\s",
+    r"\p{P}", r"\p{S}", r"\p{Han}", r"\w",
+]
+categories = {}
+for bit, pattern in enumerate(CATEGORIES):
+    for c in regex_class(pattern):
+        categories[c] = categories.get(c, 0) | 1 << bit
+assert letters == [c for c in SCALARS if categories.get(c, 0) & 7]
+assert numbers == [c for c in SCALARS if categories.get(c, 0) >> 4 & 3]
+assert regex_class(r"\d") == regex_class(r"\p{Nd}")
+category_runs = []
+for c in range(0x110000):
+    if c == 0 or categories.get(c, 0) != category_runs[-1] & 0x7FF:
+        category_runs.append(c << 11 | categories.get(c, 0))
+
 clean = bert(clean_text=True)
 cleaned = {c: clean.normalize_str(chr(c)) for c in SCALARS}
 removed = [c for c in SCALARS if cleaned[c] == ""]
@@ -109,6 +125,7 @@ print("enum UnicodeTables {")
 emit("letters", r"`\p{L}` of the GPT-2 pattern; first and last of each range.", ranges(letters), 8)
 emit("numbers", r"`\p{N}` of the GPT-2 pattern; first and last of each range.", ranges(numbers), 8)
 emit("whitespace", r"`\s` of the GPT-2 pattern, BERT's white space; first and last of each range.", ranges(spaces), 8)
+emit("categoryRuns", "Where each run of scalars of the same `ScalarCategories` begins: scalar << 11 | categories.", category_runs, 7)
 emit("removedByCleaning", "What BertNormalizer's `clean_text` removes; first and last of each range.", ranges(removed), 8)
 emit("punctuation", "What BertPreTokenizer isolates; first and last of each range.", ranges(punctuation), 8)
 emit("nonspacingMarks", "Accents (Mn) that stripping removes; first and last of each range.", ranges(nonspacing), 8)
