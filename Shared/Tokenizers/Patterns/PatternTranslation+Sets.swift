@@ -9,11 +9,11 @@ extension PatternTranslation {
     case unknown(Unicode.Scalar)
   }
 
-  /// `\s`: White_Space. PCRE2's has U+180E too.
+  /// White_Space, which is `\s`; PCRE2's has U+180E too.
   private static let whitespace =
     #"\x09-\x0d\x20\x85\xa0\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}"#
-  /// `\w`: PCRE2's has all numbers, and neither marks nor connectors other than `_`.
-  private static let word = #"\p{Alphabetic}\p{M}\p{Nd}\p{Pc}"#
+  /// What `\w` is; PCRE2's has all numbers, and neither marks nor connectors other than `_`.
+  private static let word = #"\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\xb2\xb3\xb9\xbc-\xbe"#
   private static let hexadecimal = "0-9A-Fa-f"
 
   /// Reads the escape at the cursor.

@@ -1,15 +1,42 @@
 /// Finds the matches of patterns that are runs of one set of characters, of a fixed or a limited
 /// length, which one more may lead in: `\p{N}{1,3}`, `[0-9][0-9][0-9]`, `\s?\p{L}+`, ` ?[^(\s]+`.
-struct RunScanner: Sendable {
+///
+/// `@unchecked Sendable`: what `ascii` leads to is not written after `init`.
+final class RunScanner: @unchecked Sendable {
   /// The run's characters.
-  private let members: ScalarSet
+  private let members: Set
   /// What may stand before it.
-  private let prefix: ScalarSet?
+  private let prefix: Set?
   /// How many characters a run has.
   private let counts: ClosedRange<Int>
   /// Which ASCII characters are members (1) or a prefix (2).
-  private let ascii: [UInt8]
+  private let ascii: UnsafeMutablePointer<UInt8>
   private let categories = ScalarCategoryTable.shared
+
+  /// A set as it is looked up.
+  private struct Set {
+    let categories: ScalarCategories
+    let bounds: [UInt32]
+    let isNegated: Bool
+
+    init(_ set: ScalarSet) {
+      categories = set.categories
+      bounds = set.bounds
+      isNegated = set.isNegated
+    }
+
+    func contains(_ scalar: UInt32, _ of: ScalarCategories) -> Bool {
+      guard categories.isDisjoint(with: of) else { return !isNegated }
+      // How many bounds are not above the scalar; it is inside behind an odd number of them.
+      var low = 0
+      var high = bounds.count
+      while low < high {
+        let middle = (low + high) / 2
+        if bounds[middle] <= scalar { low = middle + 1 } else { high = middle }
+      }
+      return (low & 1 == 1) != isNegated
+    }
+  }
 
   /// Reads `pattern` if it is of this kind.
   init?(_ pattern: String) {
@@ -39,13 +66,21 @@ struct RunScanner: Sendable {
     }
     // With another count the prefix could take a member that the run then lacks.
     guard prefix == nil || counts == 1...Int.max else { return nil }
-    self.members = members
-    self.prefix = prefix
-    ascii = (UInt32(0)..<128).map { [categories] scalar in
-      let of = categories[scalar]
-      return (members.contains(scalar, of) ? 1 : 0) | (prefix?.contains(scalar, of) == true ? 2 : 0)
+    let run = Set(members)
+    let lead = prefix.map { Set($0) }
+    self.members = run
+    self.prefix = lead
+    ascii = .allocate(capacity: 128)
+    for scalar in 0..<128 {
+      let of = categories[UInt32(scalar)]
+      let isLead = lead?.contains(UInt32(scalar), of) == true
+      (ascii + scalar).initialize(
+        to: (run.contains(UInt32(scalar), of) ? 1 : 0) | (isLead ? 2 : 0)
+      )
     }
   }
+
+  deinit { ascii.deallocate() }
 
   /// `{n}` or `{n,m}`.
   private static func counts(_ text: ArraySlice<Unicode.Scalar>) -> ClosedRange<Int>? {
@@ -68,42 +103,39 @@ struct RunScanner: Sendable {
     _ range: Range<Int>,
     _ body: (Range<Int>) throws(TokenizerError) -> Void
   ) throws(TokenizerError) {
-    try ascii.withUnsafeBufferPointer { ascii throws(TokenizerError) in
-      let end = range.upperBound
-      var index = range.lowerBound
-      while index < end {
-        var (kinds, length) = kinds(text, index, ascii)
-        var run = index
-        if kinds & 1 == 0 {
-          run = index + length
-          if kinds & 2 != 0, run < end { (kinds, length) = self.kinds(text, run, ascii) }
-          guard kinds & 1 != 0 else {
-            index = run
-            continue
-          }
+    let end = range.upperBound
+    var index = range.lowerBound
+    while index < end {
+      var (kinds, length) = look(text, index)
+      var run = index
+      if kinds & 1 == 0 {
+        run = index + length
+        if kinds & 2 != 0, run < end { (kinds, length) = look(text, run) }
+        guard kinds & 1 != 0 else {
+          index = run
+          continue
         }
-        // Behind as many members as there are, or as a match may have.
-        var stop = run + length
-        var count = 1
-        while stop < end, count < counts.upperBound {
-          (kinds, length) = self.kinds(text, stop, ascii)
-          guard kinds & 1 != 0 else { break }
-          stop += length
-          count += 1
-        }
-        // Too short a run has no match at any of its characters.
-        if count >= counts.lowerBound { try body(index..<stop) }
-        index = stop
       }
+      // Behind as many members as there are, or as a match may have.
+      var stop = run + length
+      var count = 1
+      while stop < end, count < counts.upperBound {
+        (kinds, length) = look(text, stop)
+        guard kinds & 1 != 0 else { break }
+        stop += length
+        count += 1
+      }
+      // Too short a run has no match at any of its characters.
+      if count >= counts.lowerBound { try body(index..<stop) }
+      index = stop
     }
   }
 
   /// Whether the scalar at `index` is a member (1) or a prefix (2), and its length.
   @inline(__always)
-  private func kinds(
+  private func look(
     _ text: UnsafePointer<UInt8>,
-    _ index: Int,
-    _ ascii: UnsafeBufferPointer<UInt8>
+    _ index: Int
   ) -> (UInt8, Int) {
     let first = text[index]
     if first < 0x80 { return (ascii[Int(first)], 1) }

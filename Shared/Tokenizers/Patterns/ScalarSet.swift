@@ -4,10 +4,17 @@ struct ScalarSet: Sendable, Hashable {
   var ranges: [ClosedRange<UInt32>] = []
   var isNegated = false
 
-  func contains(_ scalar: UInt32, _ of: ScalarCategories) -> Bool {
-    let isMember =
-      !categories.isDisjoint(with: of) || ranges.contains { $0.contains(scalar) }
-    return isMember != isNegated
+  /// Where membership by ranges changes, in order: in, out, in, ….
+  var bounds: [UInt32] {
+    var bounds: [UInt32] = []
+    for range in ranges.sorted(by: { $0.lowerBound < $1.lowerBound }) {
+      if let last = bounds.last, last >= range.lowerBound {
+        bounds[bounds.count - 1] = max(last, range.upperBound + 1)
+      } else {
+        bounds += [range.lowerBound, range.upperBound + 1]
+      }
+    }
+    return bounds
   }
 }
 
@@ -89,7 +96,10 @@ extension ScalarSet {
       case "t": self = .scalar(0x09)
       case "d": self = .categories(.digit)
       case "s": self = .categories(.whitespace)
+      case "w": self = .categories(.word)
+      case "D": self = .except(.digit)
       case "S": self = .except(.whitespace)
+      case "W": self = .except(.word)
       case "p":
         guard cursor < pattern.count, pattern[cursor] == "{",
           let close = pattern[cursor...].firstIndex(of: "}"),

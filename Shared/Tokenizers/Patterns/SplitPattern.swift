@@ -72,8 +72,9 @@ package struct SplitPattern: Sendable {
     }
   }
 
-  /// Calls `body` with each match and with what lies between matches, from first to last: the
-  /// pieces of a `Split` whose behavior is `Isolated`. None is empty.
+  /// Calls `body` with each match and with what lies between matches, from first to last.
+  ///
+  /// These are the pieces of a `Split` whose behavior is `Isolated`; none is empty.
   @inline(__always)
   package func forEachPiece(
     in bytes: UnsafeBufferPointer<UInt8>,
@@ -87,6 +88,16 @@ package struct SplitPattern: Sendable {
       done = match.upperBound
     }
     if done < range.upperBound { try body(done..<range.upperBound) }
+  }
+
+  /// How many matches there are in `bytes[range]`: what finding them costs, for benchmarks.
+  package func matchCount(
+    in bytes: UnsafeBufferPointer<UInt8>,
+    _ range: Range<Int>
+  ) throws(TokenizerError) -> Int {
+    var count = 0
+    try forEachMatch(in: bytes, range) { _ in count &+= 1 }
+    return count
   }
 
   private func forEachOtherMatch(

@@ -128,3 +128,45 @@ extension WordPattern {
     return flags
   }
 }
+
+extension WordPattern {
+  /// What two ASCII characters say about the match that begins with the first.
+  enum Pair: UInt8, Sendable {
+    /// Not enough.
+    case unknown
+    /// It is the first character alone.
+    case single
+    /// It is a word that begins here.
+    case word
+    /// It is a word that begins with the second character.
+    case prefixedWord
+  }
+
+  /// What the characters `first` and `second` say, whose flags are `kinds` and `following`.
+  func pair(_ first: UInt8, _ kinds: Flags, _ second: UInt8, _ following: Flags) -> Pair {
+    let isApostrophe = first == UInt8(ascii: "'")
+    if isApostrophe, contractions == .exact || contractions == .folded,
+      following.contains(.letter)
+    {
+      return .unknown
+    }
+    if kinds.contains(.letter) { return joinsWords ? .unknown : .word }
+    if kinds.contains(.punctuation), following.contains(.letter) { return .unknown }
+    if kinds.contains(.prefix), following.contains(.letter) {
+      return joinsWords ? .unknown : .prefixedWord
+    }
+    if kinds.contains(.number), numbersMax > 0 {
+      return numbersMax == 1 || !following.contains(.number) ? .single : .unknown
+    }
+    if kinds.contains(.other) {
+      let goesOn =
+        following.contains(.other)
+        || self.following != .nothing
+          && (following.contains(.newline) || second == UInt8(ascii: "/"))
+      return goesOn ? .unknown : .single
+    }
+    guard kinds.contains(.space), !following.contains(.space) else { return .unknown }
+    let mayLead = first == 0x20 && !following.isDisjoint(with: [.other, .number])
+    return mayLead ? .unknown : .single
+  }
+}

@@ -3,12 +3,14 @@
 /// Each alternative of these patterns is told from the others by one or two scalars, and what it
 /// gives back on failure is known, so no scalar is looked at more than a few times.
 ///
-/// Unchecked: what `flags` leads to is written once, in `init`, and is never freed; scanners are
-/// made for the rows of a table.
+/// Unchecked: what `flags` and `pairs` lead to is written once, in `init`, and is never freed; scanners
+/// are made for the rows of a table.
 struct WordScanner: @unchecked Sendable {
   let pattern: WordPattern
   /// Of the ASCII characters, then of each set of categories.
   private let flags: UnsafePointer<UInt16>
+  /// `WordPattern.Pair` of each two ASCII characters.
+  private let pairs: UnsafePointer<UInt8>
   private let categories = ScalarCategoryTable.shared
 
   init(_ pattern: WordPattern) {
@@ -24,6 +26,18 @@ struct WordScanner: @unchecked Sendable {
       (flags + 128 + set).initialize(to: of.rawValue)
     }
     self.flags = UnsafePointer(flags)
+    let pairs = UnsafeMutablePointer<UInt8>.allocate(capacity: 128 * 128)
+    for pair in 0..<128 * 128 {
+      (pairs + pair).initialize(
+        to: pattern.pair(
+          UInt8(pair >> 7),
+          WordPattern.Flags(rawValue: flags[pair >> 7]),
+          UInt8(pair & 127),
+          WordPattern.Flags(rawValue: flags[pair & 127])
+        ).rawValue
+      )
+    }
+    self.pairs = UnsafePointer(pairs)
   }
 
   /// Calls `body` with each match in `text[range]`, from first to last; none is empty.
@@ -35,15 +49,20 @@ struct WordScanner: @unchecked Sendable {
   ) throws(Failure) {
     let end = range.upperBound
     let isCased = pattern.isCased
-    let isJoined = pattern.joinsWords
+    let pairs = pairs
     var index = range.lowerBound
     while index < end {
       var stop = 0
-      if !isJoined {
-        // Most pieces are a word of ASCII letters, most of these after a space.
-        var word = index
-        if text[word] == 0x20 { word &+= 1 }
-        stop = isCased ? casedASCIIWord(text, word, end) : asciiWord(text, word, end)
+      let first = text[index]
+      let second = index &+ 1 < end ? text[index &+ 1] : 0x80
+      if first | second < 0x80 {
+        let pair = pairs[Int(first) &<< 7 | Int(second)]
+        if pair >= WordPattern.Pair.word.rawValue {
+          let word = index &+ Int(pair &- WordPattern.Pair.word.rawValue)
+          stop = isCased ? casedASCIIWord(text, word, end) : asciiWord(text, word, end)
+        } else if pair == WordPattern.Pair.single.rawValue {
+          stop = index &+ 1
+        }
       }
       if stop == 0 { stop = matchEnd(text, index, end) }
       if stop > index {
@@ -229,9 +248,7 @@ struct WordScanner: @unchecked Sendable {
 extension WordScanner {
   /// The end of the cased word that begins at `start`, if one does: `P?X*Y+`, else `P?X+Y*`.
   ///
-  /// - Parameters:
-  ///   - kinds: the flags of the scalar at `start`.
-  ///   - next: where the scalar behind it begins.
+  /// The scalar at `start` has the flags `kinds`, and the one behind it begins at `next`.
   private func casedWordEnd(
     _ text: UnsafePointer<UInt8>,
     _ start: Int,
