@@ -20,7 +20,7 @@ enum PatternLimits {
   /// What a search may cost whatever its text, and for each byte of it: steps of the engine, where
   /// a step is an element of the pattern tried, or a byte passed.
   static let stepsMin = 4_000_000
-  static let stepsPerByteMax = 512
+  static let stepsPerByteMax = 128
   /// Backtracking points of one match.
   static let backtracksMax: UInt32 = 10_000_000
   /// The memory for them.

@@ -98,6 +98,7 @@ final class RunScanner: @unchecked Sendable {
   }
 
   /// Calls `body` with each match in `text[range]`, from first to last; none is empty.
+  @inline(__always)
   func forEachMatch(
     in text: UnsafePointer<UInt8>,
     _ range: Range<Int>,

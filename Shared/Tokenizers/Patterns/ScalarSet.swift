@@ -42,7 +42,11 @@ extension ScalarSet {
       else { return nil }
       isEmpty = false
       switch item {
-      case .categories(let members): categories.formUnion(members)
+      case .categories(let members):
+        // Not the beginning of a range, which is an error.
+        guard cursor + 1 >= pattern.count || pattern[cursor] != "-" || pattern[cursor + 1] == "]"
+        else { return nil }
+        categories.formUnion(members)
       case .except: return nil
       case .scalar(let first):
         var last = first

@@ -22,6 +22,7 @@ struct DigitGroupScanner: Sendable {
   }
 
   /// Calls `body` with each match in `text[range]`, from first to last.
+  @inline(__always)
   func forEachMatch(
     in text: UnsafePointer<UInt8>,
     _ range: Range<Int>,
@@ -80,6 +81,7 @@ struct TrailingSpaceScanner: Sendable {
   private let categories = ScalarCategoryTable.shared
 
   /// Calls `body` with each match in `text[range]`, from first to last; none is empty.
+  @inline(__always)
   func forEachMatch(
     in text: UnsafePointer<UInt8>,
     _ range: Range<Int>,

@@ -123,25 +123,62 @@ extension Array<SplitPattern> {
     _ range: Range<Int>,
     _ body: (Range<Int>) throws(TokenizerError) -> Void
   ) throws(TokenizerError) {
-    try self[...].forEachPiece(in: bytes, range, body)
+    precondition(range.lowerBound >= 0 && range.upperBound <= bytes.count)
+    guard let text = bytes.baseAddress, !range.isEmpty else { return }
+    guard let last else { return try body(range) }
+    var pieces = [range]
+    var split: [Range<Int>] = []
+    for pattern in dropLast() {
+      split.removeAll(keepingCapacity: true)
+      try pattern.split(text, pieces, into: &split)
+      swap(&pieces, &split)
+    }
+    for piece in pieces { try last.forEachPiece(in: bytes, piece, body) }
   }
 }
 
-extension ArraySlice<SplitPattern> {
-  /// As for the array; as deep as there are patterns.
-  fileprivate func forEachPiece(
-    in bytes: UnsafeBufferPointer<UInt8>,
-    _ range: Range<Int>,
-    _ body: (Range<Int>) throws(TokenizerError) -> Void
+extension SplitPattern {
+  /// Appends the pieces of each of `pieces` to `split`.
+  fileprivate func split(
+    _ text: UnsafePointer<UInt8>,
+    _ pieces: [Range<Int>],
+    into split: inout [Range<Int>]
   ) throws(TokenizerError) {
-    guard let first else {
-      if !range.isEmpty { try body(range) }
-      return
+    switch engine {
+    case .words(let scanner):
+      for piece in pieces {
+        var done = piece.lowerBound
+        scanner.forEachMatch(in: text, piece) { split.append(match: $0, &done) }
+        split.append(rest: piece, done)
+      }
+    case .runs(let scanner):
+      for piece in pieces {
+        var done = piece.lowerBound
+        try scanner.forEachMatch(in: text, piece) { split.append(match: $0, &done) }
+        split.append(rest: piece, done)
+      }
+    default:
+      for piece in pieces {
+        var done = piece.lowerBound
+        try forEachOtherMatch(in: text, piece) { split.append(match: $0, &done) }
+        split.append(rest: piece, done)
+      }
     }
-    guard count > 1 else { return try first.forEachPiece(in: bytes, range, body) }
-    let rest = dropFirst()
-    try first.forEachPiece(in: bytes, range) { piece throws(TokenizerError) in
-      try rest.forEachPiece(in: bytes, piece, body)
-    }
+  }
+}
+
+extension Array<Range<Int>> {
+  /// Appends what is between `done` and a match, and the match.
+  @inline(__always)
+  fileprivate mutating func append(match: Range<Int>, _ done: inout Int) {
+    if done < match.lowerBound { append(done..<match.lowerBound) }
+    if !match.isEmpty { append(match) }
+    done = match.upperBound
+  }
+
+  /// Appends what is behind the last match.
+  @inline(__always)
+  fileprivate mutating func append(rest piece: Range<Int>, _ done: Int) {
+    if done < piece.upperBound { append(done..<piece.upperBound) }
   }
 }

@@ -131,15 +131,17 @@ extension WordPattern {
 
 extension WordPattern {
   /// What two ASCII characters say about the match that begins with the first.
+  ///
+  /// Bit 0 of a word is where it begins.
   enum Pair: UInt8, Sendable {
-    /// Not enough.
-    case unknown
-    /// It is the first character alone.
-    case single
     /// It is a word that begins here.
     case word
     /// It is a word that begins with the second character.
     case prefixedWord
+    /// Not enough.
+    case unknown
+    /// It is the first character alone.
+    case single
   }
 
   /// What the characters `first` and `second` say, whose flags are `kinds` and `following`.

@@ -50,18 +50,30 @@ struct WordScanner: @unchecked Sendable {
     let end = range.upperBound
     let isCased = pattern.isCased
     let pairs = pairs
+    let unknown = WordPattern.Pair.unknown.rawValue
     var index = range.lowerBound
     while index < end {
       var stop = 0
       let first = text[index]
       let second = index &+ 1 < end ? text[index &+ 1] : 0x80
-      if first | second < 0x80 {
-        let pair = pairs[Int(first) &<< 7 | Int(second)]
-        if pair >= WordPattern.Pair.word.rawValue {
-          let word = index &+ Int(pair &- WordPattern.Pair.word.rawValue)
-          stop = isCased ? casedASCIIWord(text, word, end) : asciiWord(text, word, end)
-        } else if pair == WordPattern.Pair.single.rawValue {
-          stop = index &+ 1
+      let pair = first | second < 0x80 ? pairs[Int(first) &<< 7 | Int(second)] : unknown
+      if pair != unknown {
+        // Whether it is a word is not asked before the word's end is found: nothing in a text says
+        // which pieces are words, so that the processor would guess wrong as often as not.
+        let isSingle = pair == WordPattern.Pair.single.rawValue
+        let start = index &+ Int(pair & 1)
+        let upper = isCased ? ASCIIRun.upper.end(text, start, end) : start
+        let run = (isCased ? ASCIIRun.lower : ASCIIRun.letters).end(text, upper, end)
+        stop = isSingle ? index &+ 1 : run
+        if run < end {
+          let next = text[run]
+          if next >= 0x80 {
+            if !isSingle { stop = isCased ? 0 : wordEnd(text, run, end) }
+          } else if isCased, next == UInt8(ascii: "'"), !isSingle,
+            pattern.contractions == .foldedSuffix
+          {
+            stop = contractionEnd(text, run, end) ?? run
+          }
         }
       }
       if stop == 0 { stop = matchEnd(text, index, end) }
@@ -72,30 +84,6 @@ struct WordScanner: @unchecked Sendable {
         index &+= text.scalar(at: index).length
       }
     }
-  }
-
-  /// The end of the word that begins with an ASCII letter at `start`, or 0.
-  @inline(__always)
-  private func asciiWord(_ text: UnsafePointer<UInt8>, _ start: Int, _ end: Int) -> Int {
-    let stop = ASCIIRun.letters.end(text, start, end)
-    if stop == start { return 0 }
-    return stop < end && text[stop] >= 0x80 ? wordEnd(text, stop, end) : stop
-  }
-
-  /// The end of the cased word of ASCII letters at `start`, or 0 if there is none or not so simple.
-  @inline(__always)
-  private func casedASCIIWord(_ text: UnsafePointer<UInt8>, _ start: Int, _ end: Int) -> Int {
-    let upper = ASCIIRun.upper.end(text, start, end)
-    let stop = ASCIIRun.lower.end(text, upper, end)
-    if stop == start { return 0 }
-    if stop < end {
-      let next = text[stop]
-      if next >= 0x80 { return 0 }
-      if next == UInt8(ascii: "'"), pattern.contractions == .foldedSuffix {
-        return contractionEnd(text, stop, end) ?? stop
-      }
-    }
-    return stop
   }
 
   /// The flags and the length of the scalar at `index`; none and 0 at the end.
