@@ -10,8 +10,7 @@ struct ASCIIRun {
   private let folded: UInt64
 
   static let letters = ASCIIRun("a", "z", folded: 0x20)
-  static let upper = ASCIIRun("A", "Z")
-  static let lower = ASCIIRun("a", "z")
+  private static let lower = ASCIIRun("a", "z")
 
   private static let each: UInt64 = 0x0101_0101_0101_0101
   private static let highBits: UInt64 = 0x8080_8080_8080_8080
@@ -34,6 +33,37 @@ struct ASCIIRun {
       index &+= 8
     }
     while index < end, members(UInt64(text[index])) & 0x80 != 0 { index &+= 1 }
+    return index
+  }
+
+  /// Where the run of letters that goes on at `start` ends, at the latest before a capital behind
+  /// a small letter.
+  @inline(__always)
+  static func casedEnd(
+    _ text: UnsafePointer<UInt8>,
+    _ start: Int,
+    _ end: Int,
+    isBehindLower: Bool
+  ) -> Int {
+    var index = start
+    // Bit 7: whether the letter before is a small one.
+    var behind: UInt64 = isBehindLower ? 0x80 : 0
+    while index &+ 8 <= end {
+      let word = Self.word(text, index)
+      let letters = letters.members(word)
+      let lower = lower.members(word)
+      let breaks = (letters ^ highBits) | (letters & ~lower & (lower &<< 8 | behind))
+      if breaks != 0 { return index &+ breaks.trailingZeroBitCount &>> 3 }
+      behind = lower &>> 56
+      index &+= 8
+    }
+    while index < end {
+      let byte = UInt64(text[index])
+      let lower = lower.members(byte) & 0x80
+      guard letters.members(byte) & 0x80 != 0, lower != 0 || behind == 0 else { break }
+      behind = lower
+      index &+= 1
+    }
     return index
   }
 

@@ -131,8 +131,6 @@ extension WordPattern {
 
 extension WordPattern {
   /// What two ASCII characters say about the match that begins with the first.
-  ///
-  /// Bit 0 of a word is where it begins.
   enum Pair: UInt8, Sendable {
     /// It is a word that begins here.
     case word

@@ -61,9 +61,12 @@ struct WordScanner: @unchecked Sendable {
         // Whether it is a word is not asked before the word's end is found: nothing in a text says
         // which pieces are words, so that the processor would guess wrong as often as not.
         let isSingle = pair == WordPattern.Pair.single.rawValue
-        let start = index &+ Int(pair & 1)
-        let upper = isCased ? ASCIIRun.upper.end(text, start, end) : start
-        let run = (isCased ? ASCIIRun.lower : ASCIIRun.letters).end(text, upper, end)
+        // A word goes on behind its first character in any case, so that its end does not wait for
+        // the look-up.
+        let run =
+          isCased
+          ? ASCIIRun.casedEnd(text, index &+ 1, end, isBehindLower: first &- 0x61 < 26)
+          : ASCIIRun.letters.end(text, index &+ 1, end)
         stop = isSingle ? index &+ 1 : run
         if run < end {
           let next = text[run]
