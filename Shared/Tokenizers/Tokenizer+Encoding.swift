@@ -18,10 +18,10 @@ extension Tokenizer {
       } else if let normalizer = pipeline.normalizer {
         let normalized = normalizer.normalize(bytes, part.range, firstScalar: firstScalar)
         var offsets = OffsetMap(normalized.utf8, origins: normalized.origins)
-        run.encode(normalized.utf8, 0..<normalized.utf8.count, &offsets)
+        try run.encode(normalized.utf8, 0..<normalized.utf8.count, &offsets)
       } else {
         var offsets = OffsetMap(bytes, cursor: scalars)
-        run.encode(bytes, part.range, &offsets)
+        try run.encode(bytes, part.range, &offsets)
         scalars = offsets.cursor
       }
     }
@@ -49,7 +49,11 @@ private struct EncodingRun {
   }
 
   /// Encodes `bytes[range]`, normalized text without raw added tokens.
-  mutating func encode(_ bytes: [UInt8], _ range: Range<Int>, _ offsets: inout OffsetMap) {
+  mutating func encode(
+    _ bytes: [UInt8],
+    _ range: Range<Int>,
+    _ offsets: inout OffsetMap
+  ) throws(TokenizerError) {
     let vocabulary = pipeline.model.vocabulary
     for part in pipeline.addedTokens.split(bytes, range, normalized: true) {
       if let id = part.token {
@@ -57,7 +61,7 @@ private struct EncodingRun {
         continue
       }
       pieces.removeAll(keepingCapacity: true)
-      pipeline.preTokenizer.split(bytes, part.range, into: &pieces)
+      try pipeline.preTokenizer.split(bytes, part.range, into: &pieces)
       for piece in pieces {
         tokens.removeAll(keepingCapacity: true)
         pipeline.model.tokenize(bytes, piece, &workspace, into: &tokens)

@@ -24,7 +24,46 @@ extension Tokenizer {
       }
       chatTemplate = text
     }
-    try self.init(json: json, config: config, chatTemplate: chatTemplate)
+    try self.init(
+      root: try JSONSection(file: json, name: Self.fileName),
+      chat: try ChatTemplate(
+        config: config,
+        chatTemplate: chatTemplate,
+        additional: try Self.additionalTemplates("\(folder)/additional_chat_templates")
+      )
+    )
+  }
+
+  /// Templates beside the usual one, each in a file of its name.
+  private static let additionalTemplatesMax = 64
+
+  private static func additionalTemplates(
+    _ folder: String
+  ) throws(TokenizerError) -> [(name: String, template: String)] {
+    guard let directory = opendir(folder) else { return [] }
+    defer { closedir(directory) }
+    var names: [String] = []
+    while let entry = readdir(directory) {
+      let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+        String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+      }
+      if name.hasSuffix(".jinja") { names.append(name) }
+      guard names.count <= additionalTemplatesMax else {
+        throw TokenizerError(
+          .limitExceeded,
+          "\(folder) has over \(additionalTemplatesMax) templates"
+        )
+      }
+    }
+    var templates: [(name: String, template: String)] = []
+    for name in names.sorted() {
+      guard let bytes = try readFile("\(folder)/\(name)") else { continue }
+      guard let text = String(validating: bytes, as: UTF8.self) else {
+        throw TokenizerError(.invalidFile, "\(folder)/\(name) is not UTF-8")
+      }
+      templates.append((String(name.dropLast(".jinja".count)), text))
+    }
+    return templates
   }
 
   /// Builds a tokenizer from the contents of `tokenizer.json`, `tokenizer_config.json` and

@@ -14,7 +14,7 @@ package enum TemplateLimits {
   /// levels.
   package static let valueDepthMax = 100
   /// How deep statements, expressions and macros run within each other.
-  package static let runDepthMax = 250
+  package static let runDepthMax = 160
   /// The most numbers of a `range`, as in Jinja's sandbox.
   package static let rangeMax = 100_000
   /// The most named arguments of a call and the most parameters of a macro.

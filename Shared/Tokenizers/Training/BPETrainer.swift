@@ -73,7 +73,7 @@ package struct BPETrainingOptions: Sendable, Equatable {
 /// approximate. `forgottenWords` tells.
 package struct BPETrainer: Sendable {
   private let options: BPETrainingOptions
-  private let preTokenizer = ByteLevelPreTokenizer()
+  private let preTokenizer: ByteLevelPreTokenizer
   private var words = WordCounts()
   private var pieces: [Range<Int>] = []
   /// Occurrences of words that were forgotten for lack of room.
@@ -83,6 +83,7 @@ package struct BPETrainer: Sendable {
   package init(_ options: BPETrainingOptions) throws(TokenizerError) {
     try options.validate()
     self.options = options
+    preTokenizer = try ByteLevelPreTokenizer()
   }
 
   /// How many different words have been counted.
@@ -101,7 +102,7 @@ package struct BPETrainer: Sendable {
       )
     }
     pieces.removeAll(keepingCapacity: true)
-    preTokenizer.split(bytes, bytes.indices, into: &pieces)
+    try preTokenizer.split(bytes, bytes.indices, into: &pieces)
     for piece in pieces {
       words.add(bytes, piece)
       if words.byteCount > options.wordBytesMax { forgottenWords += words.forgetRarest() }
