@@ -98,13 +98,68 @@ struct LiveComparisonTests {
     #expect(failures == 0)
   }
 
+  /// `pre_tokenizer` of Llama 3 and Qwen 2, and digits one by one with a separator.
+  static let sequences = [
+    [split(KnownPatterns.llama3), byteLevel(usesPattern: false)],
+    [split(KnownPatterns.qwen2), byteLevel(usesPattern: false)],
+    [
+      split(#"\p{N}"#),
+      #"{"type": "Split", "pattern": {"String": "-."}, "behavior": "Isolated", "invert": false}"#,
+      byteLevel(usesPattern: true),
+    ],
+  ]
+
+  private static func split(_ pattern: String) -> String {
+    let text = JSONValue.string(pattern).serialized()
+    return
+      #"{"type": "Split", "pattern": {"Regex": \#(text)}, "behavior": "Isolated", "invert": false}"#
+  }
+
+  private static func byteLevel(usesPattern: Bool) -> String {
+    #"""
+    {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
+    "use_regex": \#(usesPattern)}
+    """#
+  }
+
+  @Test(arguments: sequences)
+  func sequencesOfPatternsSplitAsInHuggingFace(components: [String]) throws {
+    let path = "\(Places.model("support-chat"))/tokenizer.json"
+    guard case .object(let base) = try JSONValue.read(Data(contentsOf: URL(filePath: path))) else {
+      throw Peer.Failure(message: "\(path) is not an object")
+    }
+    let sequence =
+      #"{"type": "Sequence", "pretokenizers": [\#(components.joined(separator: ","))]}"#
+    var root = JSONObject()
+    for member in base.members {
+      let isPreTokenizer = member.key == "pre_tokenizer"
+      let value = isPreTokenizer ? try JSONReader.parse(Array(sequence.utf8)) : member.value
+      _ = root.append(member.key, value)
+    }
+    let bytes = Array(JSONValue.object(root).serialized().utf8)
+    let file = FileManager.default.temporaryDirectory.appending(path: "\(UUID()).json")
+    try Data(bytes).write(to: file)
+    defer { try? FileManager.default.removeItem(at: file) }
+    let tokenizer = try Tokenizer(json: bytes)
+    try compare(tokenizer, file.path, ["random", "2000"], atLeast: 2_000)
+  }
+
   private func tokenizer(_ model: String) throws -> Tokenizer {
     try (model == "support-chat" ? Models.chat : Models.entities).get()
   }
 
   private func compare(_ model: String, _ source: [String], atLeast count: Int) throws {
-    let tokenizer = try tokenizer(model)
-    let rows = try Peer.lines("golden.py", ["\(Places.model(model))/tokenizer.json"] + source)
+    let path = "\(Places.model(model))/tokenizer.json"
+    try compare(try tokenizer(model), path, source, atLeast: count)
+  }
+
+  private func compare(
+    _ tokenizer: Tokenizer,
+    _ path: String,
+    _ source: [String],
+    atLeast count: Int
+  ) throws {
+    let rows = try Peer.lines("golden.py", [path] + source)
     #expect(rows.count >= count)
     var failures = 0
     for row in rows {

@@ -10,8 +10,9 @@ public struct ServerConfiguration: Sendable {
   public var host: String
   /// The port to bind to; 0 takes a free one.
   public var port: Int
-  /// A socket of the Unix domain to bind to, instead of host and port; a file that is there is
-  /// replaced if it is a socket. Who may connect is up to the process's umask and the folder.
+  /// A socket of the Unix domain to bind to, instead of host and port.
+  ///
+  /// A file that is there is replaced if it is a socket. Who may connect is up to the process's umask and the folder.
   public var unixSocketPath: String?
   /// Sockets that accept connections, each with an event loop of its own (`SO_REUSEPORT`), at most
   /// one per loop of the group; 1: one socket, whose connections are spread over the loops.

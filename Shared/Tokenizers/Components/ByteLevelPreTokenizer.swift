@@ -2,7 +2,7 @@ import JSON
 
 /// Splits by patterns, one after the other; the model then reads the bytes of each piece.
 ///
-/// This is what `ByteLevel` of tokenizer.json does, and a `Sequence` of `Split` and `Digits` that ends with it, as
+/// This is what `ByteLevel` of tokenizer.json does, and a `Sequence` of `Split` that ends with it, as
 /// models since Llama 3 have them. To write the bytes as characters, which `ByteLevel` also does, is left to the
 /// vocabulary.
 struct ByteLevelPreTokenizer: Sendable {
@@ -38,9 +38,6 @@ struct ByteLevelPreTokenizer: Sendable {
       switch try component.word("type") {
       case "ByteLevel" where isLast: patterns += try Self.patterns(ofByteLevel: component)
       case "Split" where !isLast: patterns.append(try Self.pattern(ofSplit: component))
-      case "Digits" where !isLast:
-        let isSingle = try component.bool("individual_digits", default: false)
-        patterns.append(try SplitPattern(isSingle ? #"\p{N}"# : #"\p{N}+"#))
       case let type:
         throw TokenizerError(
           .unsupported,
