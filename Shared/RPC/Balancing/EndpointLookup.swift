@@ -14,9 +14,9 @@ public struct EndpointLookup: Sendable {
   public var addresses: @Sendable (_ name: String) async throws(RPCError) -> [String]
   /// The text of a file.
   public var text: @Sendable (_ path: String) async throws(RPCError) -> String
-  /// How long a name may take: more than the five seconds after which the system's resolver asks the
-  /// second of its servers.
-  var timeMax: Duration = .seconds(6)
+  /// How long a name may take: the system's resolver asks its second server after five seconds, for each of the
+  /// domains that it tries.
+  var timeMax: Duration = .seconds(20)
 
   /// Creates a lookup.
   public init(

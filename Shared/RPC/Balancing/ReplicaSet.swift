@@ -360,6 +360,7 @@ public final class ReplicaSet: Sendable {
       state.isClosed = true
       return (state.waiters, state.channels.values)
     }
+    places.continuation.finish()
     for waiter in waiters { waiter.continuation.resume(returning: .failure(Self.closed)) }
     for channel in channels { await channel.close() }
   }

@@ -39,8 +39,6 @@ final class ServerCall: ResponseMetadata, StreamPort, StreamOwned, @unchecked Se
   @exclusivity(unchecked) private var endError: RPCError?
   @exclusivity(unchecked) private var timer: Scheduled<Void>?
   @exclusivity(unchecked) private var hasSentHead = false
-  /// Whether the initial metadata cannot be sent.
-  @exclusivity(unchecked) private var isHeadRefused = false
   /// What the call counts for in the server's limits, until it and its handler are over.
   @exclusivity(unchecked) private var permit: CallPermit?
   @exclusivity(unchecked) private var isHandlerRunning = false
@@ -376,7 +374,8 @@ final class ServerCall: ResponseMetadata, StreamPort, StreamOwned, @unchecked Se
   private func respondStatus(_ error: RPCError?) {
     guard !connection.isClosed else { return }
     let session = connection.session
-    if !hasSentHead, !isHeadRefused, !initial.isEmpty { sendHead() }
+    // An error alone goes out without a head: with one, clients could not try again (gRFC A6).
+    if error == nil, !hasSentHead, !initial.isEmpty { sendHead() }
     guard !isOver else { return }
     let trailing = self.trailing
     if error == nil, hasSentHead, trailing.isEmpty {
@@ -432,7 +431,6 @@ final class ServerCall: ResponseMetadata, StreamPort, StreamOwned, @unchecked Se
       hasSentHead = true
       connection.session.submitResponse(stream, fields, endStream: false)
     } catch {
-      isHeadRefused = true
       respondStatus(error)
     }
   }

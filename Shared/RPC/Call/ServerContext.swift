@@ -44,6 +44,9 @@ public struct ServerContext: Sendable {
   }
 
   /// Sets the metadata that goes out before the first message; without effect after it.
+  ///
+  /// A call that fails before its first message has no initial metadata: what an error is to carry belongs into the
+  /// trailing metadata.
   public func setInitialMetadata(_ metadata: Metadata) {
     response.initial = metadata
   }

@@ -52,9 +52,16 @@ struct Listeners: Sendable {
     if let path = configuration.unixSocketPath {
       do {
         let (file, descriptor) = try SocketFile.bind(path)
-        let channel = try await bootstrap(group, configuration, isTCP: false, initialize)
-          .withBoundSocket(descriptor).get()
-        return Listeners(channels: [channel], file: file)
+        do {
+          let channel = try await bootstrap(group, configuration, isTCP: false, initialize)
+            .withBoundSocket(descriptor).get()
+          // NIO listens with a backlog of its own on a socket that it did not bind.
+          _ = listen(descriptor, backlog)
+          return Listeners(channels: [channel], file: file)
+        } catch {
+          file.remove()
+          throw error
+        }
       } catch {
         throw RPCError(.unavailable, "cannot listen on unix:\(path): \(error)", cause: error)
       }

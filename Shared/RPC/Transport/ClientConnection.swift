@@ -61,7 +61,7 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
   override func connectionActive() {
     guard handshakeTimer == nil else { return }
     subchannel.connectionActive(self)
-    guard !isClosed else { return }
+    guard !isClosed, !hasEnded else { return }
     handshakeTimer = eventLoop.scheduleTask(deadline: deadline) {
       guard case .handshake = self.phase else { return }
       self.close(reason: "the server did not finish its handshake in time")
@@ -126,7 +126,7 @@ final class ClientConnection: HTTP2Connection, @unchecked Sendable {
   }
 
   private func startKeepalive() {
-    guard core.keepaliveInterval > .zero else { return }
+    guard core.keepaliveInterval > .zero, !hasEnded else { return }
     let interval = max(core.keepaliveInterval, Self.keepaliveMin)
     let silentSince = attempts.isEmpty ? eventLoop.now : lastRead
     keepaliveTimer = eventLoop.scheduleTask(deadline: silentSince + interval) {

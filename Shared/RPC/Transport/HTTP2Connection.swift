@@ -35,6 +35,8 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
   @exclusivity(unchecked) private var isFlushing = false
   @exclusivity(unchecked) private var isProcessing = false
   @exclusivity(unchecked) private var isFlushScheduled = false
+  /// Whether the rest of a long flush waits for its turn.
+  @exclusivity(unchecked) private var awaitsTurn = false
   /// Whether the socket is being closed: nothing more is read or sent.
   @exclusivity(unchecked) private var isEnding = false
   private var lingerTimer: Scheduled<Void>?
@@ -102,7 +104,8 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
   /// Sees to it that what the session has to send is sent in this turn of the loop.
   func setNeedsFlush() {
     eventLoop.assertInEventLoop()
-    guard !isClosed, !isEnding, !isReading, !isFlushing, !isFlushScheduled else { return }
+    guard !isClosed, !isEnding, !isReading, !isFlushing, !isFlushScheduled, !awaitsTurn
+    else { return }
     isFlushScheduled = true
     eventLoop.execute { self.flush() }
   }
@@ -134,8 +137,7 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
       while !isClosed, !isEnding, context.channel.isWritable {
         // The clock is asked only where one write was not enough.
         if let turnEnd, eventLoop.now > turnEnd {
-          isFlushScheduled = true
-          LoopTurns.of(eventLoop).later { self.flush() }
+          goOnLater()
           break
         }
         output.clear()
@@ -159,6 +161,16 @@ class HTTP2Connection: ChannelInboundHandler, @unchecked Sendable {
     guard !isClosed, !isEnding else { return }
     flushed()
     if session.isFinished, closesWhenFinished { end(context) }
+  }
+
+  /// Sends the rest after the loop has seen to its sockets.
+  private func goOnLater() {
+    guard !awaitsTurn else { return }
+    awaitsTurn = true
+    LoopTurns.of(eventLoop).later {
+      self.awaitsTurn = false
+      self.flush()
+    }
   }
 
   /// Closes the connection because of what the peer did, after what is ready to be sent.

@@ -47,15 +47,16 @@ final class LoopExecutor: TaskExecutor, @unchecked Sendable {
     guard !isScheduled else { return }
     isScheduled = true
     if let busySince, eventLoop.now - busySince > LoopTurns.workMax {
-      LoopTurns.of(eventLoop).later { self.runScheduled() }
+      LoopTurns.of(eventLoop).later {
+        self.isScheduled = false
+        self.runReady(until: self.eventLoop.now + LoopTurns.workMax)
+      }
     } else {
-      eventLoop.execute { self.runScheduled() }
+      eventLoop.execute {
+        self.isScheduled = false
+        self.runReady()
+      }
     }
-  }
-
-  private func runScheduled() {
-    isScheduled = false
-    runReady()
   }
 
   /// Resumes a task of this executor and runs it until it suspends.
@@ -75,13 +76,15 @@ final class LoopExecutor: TaskExecutor, @unchecked Sendable {
   }
 
   /// Runs the tasks that became ready since `collect`, and those that these make ready; on the loop.
-  func runReady() {
+  func runReady(until end: NIODeadline? = nil) {
     isCollecting = true
-    for _ in 0..<Self.roundsMax where !ready.isEmpty {
-      let jobs = ready
-      ready.removeAll(keepingCapacity: true)
-      for job in jobs { job.runSynchronously(on: asUnownedTaskExecutor()) }
-    }
+    repeat {
+      for _ in 0..<Self.roundsMax where !ready.isEmpty {
+        let jobs = ready
+        ready.removeAll(keepingCapacity: true)
+        for job in jobs { job.runSynchronously(on: asUnownedTaskExecutor()) }
+      }
+    } while !ready.isEmpty && end.map { eventLoop.now < $0 } ?? false
     isCollecting = false
     guard !ready.isEmpty else {
       busySince = nil

@@ -94,6 +94,22 @@ struct BalancingPolicyTests {
     #expect(driver.pick() == .fail)
   }
 
+  @Test func `pick_first tries those again that failed before its last connection`() {
+    var driver = Driver(.pickFirst(), 2)
+    for id in 0..<2 { driver.set(id, .transientFailure) }
+    driver.set(0, .connecting)
+    driver.set(0, .ready)
+    driver.set(1, .idle)
+    #expect(driver.pick() == .endpoint(0))
+    driver.set(0, .idle)
+    #expect(driver.pick() == .wait)
+    driver.set(0, .transientFailure)
+    #expect(driver.wanted == [0, 1])
+    #expect(driver.pick() == .wait)
+    driver.set(1, .transientFailure)
+    #expect(driver.pick() == .fail)
+  }
+
   @Test func `pick_first searches anew when its connection is lost`() {
     var driver = Driver(.pickFirst(), 2)
     driver.set(0, .transientFailure)

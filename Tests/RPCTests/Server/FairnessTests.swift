@@ -47,6 +47,15 @@ import Testing
     let bytes = RawFrame.preface + ([window, connection] + call).bytes
     try await greedy.writeAndFlush(ByteBuffer(bytes: bytes))
     await first.wait()
+    // What it sends meanwhile makes the server look at its connection time and again.
+    let update = ByteBuffer(bytes: RawFrame(type: 8, payload: [0, 0, 0, 1]).bytes)
+    let updates = greedy.eventLoop.scheduleRepeatedTask(
+      initialDelay: .zero,
+      delay: .milliseconds(1)
+    ) { _ in
+      greedy.writeAndFlush(update, promise: nil)
+    }
+    defer { updates.cancel() }
     let channel = RPCChannel(host: "127.0.0.1", port: port, group: testGroup)
     do {
       try await body(channel)

@@ -10,6 +10,8 @@ struct PickFirst: BalancingPolicy {
   /// How many of them are being tried.
   private var tried = 0
   private var selected: Int?
+  /// Those that failed since one was last selected.
+  private var failed: Set<Int> = []
 
   init(shuffles: Bool) {
     self.shuffles = shuffles
@@ -19,8 +21,12 @@ struct PickFirst: BalancingPolicy {
 
   mutating func updated(_ table: EndpointTable, _ random: inout some RandomNumberGenerator) {
     order = shuffles ? table.entries.map(\.id).shuffled(using: &random) : Self.interleave(table)
-    if let selected, table[id: selected]?.state == .ready { return }
+    if let selected {
+      if table[id: selected]?.state == .ready { return }
+      forgetFailures(table)
+    }
     selected = order.first { table[id: $0]?.state == .ready }
+    failed.formIntersection(order)
     if selected == nil { search(table) }
   }
 
@@ -29,11 +35,14 @@ struct PickFirst: BalancingPolicy {
     if let selected {
       guard selected == id, entry.state != .ready else { return }
       self.selected = nil
+      forgetFailures(table)
       return search(table)
     }
     switch entry.state {
     case .ready: selected = id
-    case .transientFailure: moveOn(table)
+    case .transientFailure:
+      failed.insert(id)
+      moveOn(table)
     default: break
     }
   }
@@ -42,6 +51,11 @@ struct PickFirst: BalancingPolicy {
     guard selected == nil else { return }
     tried = min(tried + 1, order.count)
     moveOn(table)
+  }
+
+  /// A new pass begins: what failed in an earlier one may have recovered since.
+  private mutating func forgetFailures(_ table: EndpointTable) {
+    failed = Set(order.filter { table[id: $0]?.state == .transientFailure })
   }
 
   private mutating func search(_ table: EndpointTable) {
@@ -75,7 +89,7 @@ struct PickFirst: BalancingPolicy {
   ) -> Pick {
     if let selected { return .endpoint(selected) }
     // Once all have failed calls fail until one is ready ("sticky transient failure").
-    return order.contains { table[id: $0]?.hasFailed == false } ? .wait : .fail
+    return order.contains { !failed.contains($0) } ? .wait : .fail
   }
 
   /// Addresses of the two families in turn, so that a family without a route costs one delay
