@@ -59,13 +59,16 @@ make_base() {
     mapfile -t sources < <(grep -lE "^[^#]*[[:space:]]$codename([[:space:]]|$)" \
       /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null)
     mkdir -p "$scratch/base"
-    # Nothing in there needs a shell to be set up. What nobody opens is left out: conversions of character sets, documents
-    # other than licences, apt's own files. The lists that apt has fetched are used; new ones if these are none or too old.
+    # Nothing in there needs a shell to be set up. What nobody opens is left out: conversions of character sets, libraries of
+    # debuggers and of NIS, documents other than licences, apt's own files. The lists that apt has fetched are used; new ones
+    # if these are none or too old.
     # shellcheck disable=SC2016 # $1 is the hook's: the folder
     bootstrap() {
       mmdebstrap --quiet --format=tar --variant=extract --include="base-files ${base_packages// /,}" "$@" \
         --extract-hook='cd "$1" && rm -rf usr/lib/*/gconv usr/lib/*/audit lib/*/libmvec.so.1 usr/share/gcc \
           usr/share/gdb usr/share/man usr/share/info usr/share/lintian usr/bin/* bin/* sbin/* usr/sbin/* \
+          lib/*/libBrokenLocale.so.* lib/*/libc_malloc_debug.so.* lib/*/libmemusage.so lib/*/libnsl.so.* \
+          lib/*/libnss_compat.so.* lib/*/libnss_hesiod.so.* lib/*/libpcprofile.so lib/*/libthread_db.so.* \
           var/cache/* var/lib/apt etc/apt
           find usr/share/doc -type f ! -name copyright -delete
           echo "llmos:x:10001:10001::/var/lib/llmos:/usr/sbin/nologin" >etc/passwd
